@@ -1,0 +1,1 @@
+//! Control messages shared by daemon, command line and views

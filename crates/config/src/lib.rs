@@ -1,0 +1,1 @@
+//! masq.toml to a checked configuration

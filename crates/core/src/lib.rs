@@ -1,0 +1,1 @@
+//! The NAT engine: sans-IO, no clock, no threads

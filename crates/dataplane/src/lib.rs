@@ -1,0 +1,1 @@
+//! Loads and attaches the eBPF programs, punt I/O, netlink

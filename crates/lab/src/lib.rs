@@ -1,0 +1,1 @@
+//! Network namespaces as values: topologies, hosts, real peers, the kernel's NAT as oracle

@@ -1,0 +1,1 @@
+//! Packet views and checksums, used by the engine and by the eBPF programs
