@@ -1,0 +1,120 @@
+//! `ebpf`: the eBPF programs, built by their own compiler into `target/ebpf/masq-ebpf`.
+//!
+//! They are a workspace of their own because target, compiler and flags differ from everything
+//! else's. The object is replaced only when its bytes change, so that what embeds it is not built
+//! again for nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::toolchain::{Compiler, Toolchain};
+use crate::{process, say, setup};
+
+const TARGET: &str = "bpfel-unknown-none";
+
+/// Sets up and builds.
+///
+/// # Errors
+/// The set-up fails, or the programs do not compile.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let toolchain = setup::run(root)?;
+    build(root, &toolchain)
+}
+
+/// Builds the programs with a toolchain that is there; quick when nothing has changed.
+///
+/// # Errors
+/// The programs do not compile, or the object lacks what the kernel asks for.
+pub(crate) fn build(root: &Path, toolchain: &Toolchain) -> Result<()> {
+    let folder = root.join("target/ebpf");
+    let object = folder.join("masq-ebpf");
+    if !object.exists() {
+        say::status("Building", "the eBPF programs");
+    }
+    process::run(&mut compile(root, &folder, toolchain)?)
+        .context("the eBPF programs could not be built")?;
+
+    let built = folder.join(TARGET).join("release/masq-ebpf");
+    let bytes = std::fs::read(&built).with_context(|| format!("{} is missing", built.display()))?;
+    check(&bytes)?;
+    if std::fs::read(&object).is_ok_and(|existing| existing == bytes) {
+        return Ok(());
+    }
+    // Renamed into place: a build that embeds it at the same time sees one or the other.
+    let new = folder.join(format!("masq-ebpf.{}", std::process::id()));
+    std::fs::write(&new, &bytes).with_context(|| format!("{} cannot be written", new.display()))?;
+    std::fs::rename(&new, &object)
+        .with_context(|| format!("{} cannot be replaced", object.display()))?;
+    say::status("Built", "target/ebpf/masq-ebpf");
+    Ok(())
+}
+
+fn compile(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Command> {
+    let mut command = match toolchain.compiler {
+        Compiler::Debian => {
+            let mut command = process::cargo(root);
+            command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+            command
+        }
+        Compiler::Nightly => {
+            let rustup = process::find("rustup").context("rustup is gone")?;
+            let mut command = Command::new(rustup);
+            command.args(["run", "nightly", "cargo"]).current_dir(root).env_remove("RUSTC");
+            command
+        }
+    };
+    let flags = [
+        format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
+        "-Cdebuginfo=2".to_owned(),
+        "-Clink-arg=--btf".to_owned(),
+    ];
+    command
+        .args(["build", "--release", "--locked", "-Zbuild-std=core", "--target", TARGET])
+        .arg("--manifest-path")
+        .arg(root.join("crates/ebpf/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(folder)
+        .env("PATH", path_with(&toolchain.linker))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // Whatever wraps or replaces the workspace's compiler is not for this one.
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_TARGET_DIR");
+    Ok(command)
+}
+
+/// `PATH` with the linker's folder first: the compiler looks for `bpf-linker` by name.
+fn path_with(linker: &Path) -> std::ffi::OsString {
+    let mut path = linker.parent().map(PathBuf::from).unwrap_or_default().into_os_string();
+    path.push(":");
+    path.push(process::path());
+    path
+}
+
+/// What the loader and the kernel need besides the code, and what is easily lost by a changed flag.
+fn check(object: &[u8]) -> Result<()> {
+    for (needle, meaning) in [
+        (&b".BTF\0"[..], "type information (BTF)"),
+        (&b"Dual MIT/GPL\0"[..], "the licence that the kernel's helpers ask for"),
+    ] {
+        if !object.windows(needle.len()).any(|window| window == needle) {
+            bail!("the eBPF object was built without {meaning}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_without_types_or_licence_is_refused() {
+        assert!(check(b"\x7fELF .BTF\0 Dual MIT/GPL\0").is_ok());
+        assert!(check(b"\x7fELF .BTF\0 Proprietary\0").is_err());
+        assert!(check(b"\x7fELF .BTF.ext\0 Dual MIT/GPL\0").is_err());
+    }
+}
