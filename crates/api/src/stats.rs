@@ -1,0 +1,78 @@
+//! Counters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Count;
+
+/// One snapshot of everything that is counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatsView {
+    /// The instance's name.
+    pub instance: String,
+    /// Seconds since the daemon started. Counters of the table live longer: they survive it.
+    pub uptime: f64,
+    /// The session table.
+    pub table: TableStats,
+    /// What the engine did.
+    pub engine: EngineStats,
+    /// Packets by what became of them.
+    pub traffic: Traffic,
+    /// Packets that were dropped, by reason; reasons never seen are absent.
+    pub drops: Vec<DropCount>,
+}
+
+/// The session table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableStats {
+    /// Sessions alive.
+    pub sessions: u64,
+    /// Mappings alive.
+    pub mappings: u64,
+    /// How many sessions fit.
+    pub capacity: u64,
+    /// Sessions refused because their places in the index were taken.
+    pub refused: u64,
+}
+
+/// Sessions and held packets over time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineStats {
+    /// Sessions created since the daemon started.
+    pub created: u64,
+    /// Sessions that ended.
+    pub removed: u64,
+    /// Sessions taken over from the daemon before.
+    pub adopted: u64,
+    /// Datagrams under reassembly at this moment.
+    pub reassembling: u64,
+    /// ICMP errors that the gateway itself sent.
+    pub icmp_sent: u64,
+    /// Times that no port was left.
+    pub exhausted: u64,
+}
+
+/// Packets by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Translated, inside to outside.
+    pub egress: Count,
+    /// Translated, outside to inside.
+    pub ingress: Count,
+    /// Given to the host itself.
+    pub local: u64,
+    /// Punted by the programs to the engine.
+    pub punted: u64,
+    /// Dropped, for any reason.
+    pub dropped: u64,
+}
+
+/// Drops for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCount {
+    /// The reason's name.
+    pub reason: String,
+    /// The reason in words.
+    pub text: String,
+    /// How many packets.
+    pub packets: u64,
+}
