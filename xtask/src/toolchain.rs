@@ -12,6 +12,7 @@
 //! exist, because it brings a matching LLVM for the linker.
 
 use core::time::Duration;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -164,11 +165,20 @@ fn links(linker: &Path, llvm: u32) -> bool {
     }
     // The linker does not tell its LLVM's version. One that carries LLVM inside cannot be asked,
     // and is taken at its word.
-    let Ok(program) = std::fs::read(linker) else { return false };
-    match library_version(&program) {
+    match library_version(&beginning(linker)) {
         Some(version) => version >= llvm,
         None => true,
     }
+}
+
+/// The first 256 KiB of a program: the names of the libraries it loads are near its beginning.
+fn beginning(program: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(program) {
+        // What cannot be read is as good as empty: the version is then unknown.
+        let _ = file.take(256 << 10).read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 /// The version in the name of the LLVM library that a program loads: `libLLVM.so.22.1` or
