@@ -1,1 +1,81 @@
-//! The shared flow table: record layout, keyed hash, lookup, publish; and the punt header
+//! The shared flow table: record layout, keyed hash, lookup, publish; and the punt header.
+//!
+//! The table is memory that two parties see: the engine, which decides everything in it, and the
+//! eBPF programs, which look up and note activity. It consists of three arrays, each an mmapped and
+//! pinned BPF array map (or heap memory, in tests):
+//!
+//! ```text
+//!            one Header             Buckets of 64 bytes            Records of 128 bytes
+//!   ┌─────────────────────────┐   ┌──────────────────────┐      ┌──────────────────────────┐
+//!   │ magic, sizes            │   │ fingerprint, slot    │ ───► │ line 1: what was decided │
+//!   │ secret of the hash      │   │ … eight entries      │      ├──────────────────────────┤
+//!   │ minimum epoch, counters │   └──────────────────────┘      │ line 2: what was seen    │
+//!   └─────────────────────────┘     two choices per tuple       └──────────────────────────┘
+//! ```
+//!
+//! - **One decider.** A single [`Writer`] creates, changes and removes records; everybody else
+//!   reads, and adds to the activity line only. All of it is made of [`word`]s, so no reader ever
+//!   holds a plain reference to memory that another party changes.
+//! - **Publish.** A record's sequence number is odd while line 1 changes. Who reads it odd, or finds
+//!   it changed afterwards, has read nothing.
+//! - **The table is the truth.** It outlives the process that writes it. A new owner
+//!   [adopts](Writer::adopt) it and mends what its predecessor left half-made.
+//!
+//! Addresses and ports lie in the records as they lie in a packet, so that the eBPF programs
+//! compare and copy without converting.
+//!
+//! Without the `std` feature only what the eBPF programs need is built.
+
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "atomic add, see `word`"))]
+#![deny(unsafe_code)]
+
+pub mod hash;
+pub mod index;
+pub mod key;
+pub mod maps;
+pub mod owned;
+pub mod punt;
+pub mod word;
+
+mod activity;
+mod bucket;
+mod direction;
+mod header;
+mod nexthop;
+mod record;
+mod session;
+
+#[cfg(feature = "std")]
+mod adopt;
+#[cfg(feature = "std")]
+mod bits;
+#[cfg(feature = "std")]
+mod line;
+#[cfg(feature = "std")]
+mod memory;
+#[cfg(feature = "std")]
+mod reader;
+#[cfg(feature = "std")]
+mod slots;
+#[cfg(feature = "std")]
+mod table;
+
+pub use activity::{Activity, ActivityLine, SideActivity, TcpMark};
+pub use bucket::{Bucket, Entry, Slot};
+pub use direction::{Direction, PerDirection};
+pub use hash::Secret;
+pub use header::{Header, HeaderError, Layout, TableStats};
+pub use nexthop::{NextHop, NextHopId, NextHopState, NextHopValue, Ready};
+pub use record::{Record, Translation};
+pub use session::{Flags, Session, Unencodable};
+
+#[cfg(feature = "std")]
+pub use adopt::Adoption;
+#[cfg(feature = "std")]
+pub use memory::{Memory, Region};
+#[cfg(feature = "std")]
+pub use reader::{Reader, Seen, Sessions};
+#[cfg(feature = "std")]
+pub use table::{Refused, Writer};

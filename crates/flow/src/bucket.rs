@@ -1,0 +1,180 @@
+//! Buckets of the index: one cache line with eight entries.
+//!
+//! An entry is one word, so it appears and disappears at once. A reader that sees a fingerprint of
+//! its own goes on to compare the record; fingerprints only save it from looking at strangers.
+
+use core::fmt;
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::direction::Direction;
+use crate::word::Word64;
+
+/// The place of a record in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// The slot with this index. Slots are numbered below 2³¹.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(index: u32) -> Self {
+        Self(index & Entry::SLOT)
+    }
+
+    /// The index of the slot, for arrays beside the table.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self) -> u32 {
+        self.0
+    }
+
+    /// The slot that holds the addresses of a wide record: the odd neighbour.
+    #[inline(always)]
+    #[must_use]
+    pub const fn continuation(self) -> Self {
+        Self(self.0 | 1)
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An entry: fingerprint in the high half; direction in bit 31; slot below. Zero is a vacancy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(u64);
+
+impl Entry {
+    /// No entry.
+    pub const VACANT: Self = Self(0);
+
+    const SLOT: u32 = 0x7fff_ffff;
+
+    /// The entry for packets of `direction` of the session in `slot`. The fingerprint is not zero.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(fingerprint: u32, slot: Slot, direction: Direction) -> Self {
+        Self((fingerprint as u64) << 32 | (direction.index() as u64) << 31 | slot.0 as u64)
+    }
+
+    /// Whether there is no entry here.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_vacant(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The fingerprint of the tuple.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fingerprint(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Where the record is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn slot(self) -> Slot {
+        Slot(self.0 as u32 & Self::SLOT)
+    }
+
+    /// Which of the record's tuples it is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        if self.0 & 1 << 31 == 0 { Direction::Egress } else { Direction::Ingress }
+    }
+}
+
+/// A bucket, as it lies in shared memory.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(C, align(64))]
+pub struct Bucket {
+    entries: [Word64; Self::ENTRIES],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+impl Bucket {
+    /// How many entries a bucket has.
+    pub const ENTRIES: usize = 8;
+
+    /// The first entry with this fingerprint.
+    #[inline(always)]
+    #[must_use]
+    pub fn first(&self, fingerprint: u32) -> Option<Entry> {
+        for word in &self.entries {
+            let entry = Entry(word.load());
+            if entry.fingerprint() == fingerprint {
+                return Some(entry);
+            }
+        }
+        None
+    }
+}
+
+/// What only the owner of the table does.
+#[cfg(feature = "std")]
+impl Bucket {
+    /// All entries, vacant ones too.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.entries.iter().map(|word| Entry(word.load()))
+    }
+
+    /// The first vacant place.
+    pub(crate) fn vacancy(&self, except: Option<usize>) -> Option<usize> {
+        (0..Self::ENTRIES).find(|i| Some(*i) != except && self.entry(*i).is_vacant())
+    }
+
+    pub(crate) fn vacancies(&self) -> usize {
+        self.entries().filter(|entry| entry.is_vacant()).count()
+    }
+
+    pub(crate) fn entry(&self, place: usize) -> Entry {
+        Entry(self.entries[place].load())
+    }
+
+    pub(crate) fn set(&self, place: usize, entry: Entry) {
+        self.entries[place].store(entry.0);
+    }
+
+    pub(crate) fn clear(&self) {
+        for word in &self.entries {
+            word.store(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_gives_back_what_it_was_made_of() {
+        for direction in Direction::ALL {
+            let entry = Entry::new(0xdead_beef, Slot::new(0x7fff_fffe), direction);
+            assert_eq!(entry.fingerprint(), 0xdead_beef);
+            assert_eq!(entry.slot().index(), 0x7fff_fffe);
+            assert_eq!(entry.direction(), direction);
+            assert!(!entry.is_vacant());
+        }
+    }
+
+    #[test]
+    fn the_first_vacancy_is_taken_and_found_again() {
+        let bucket = Bucket::default();
+        assert_eq!(bucket.vacancy(None), Some(0));
+        assert_eq!(bucket.vacancy(Some(0)), Some(1));
+        for place in 0..Bucket::ENTRIES {
+            bucket.set(place, Entry::new(place as u32 + 1, Slot::new(9), Direction::Egress));
+        }
+        assert_eq!(bucket.vacancy(None), None);
+        assert_eq!(bucket.first(8).map(Entry::fingerprint), Some(8));
+        assert_eq!(bucket.first(9), None);
+        bucket.set(3, Entry::VACANT);
+        assert_eq!((bucket.vacancy(None), bucket.vacancies()), (Some(3), 1));
+    }
+}

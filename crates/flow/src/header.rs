@@ -1,0 +1,333 @@
+//! The header of the table: who made it, how large it is, and its secret.
+//!
+//! A table outlives the program that made it, so a later program must be able to tell that it is
+//! not its own. [`Header::check`] does that before anything else is read.
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::bucket::Bucket;
+use crate::hash::Secret;
+use crate::record::Record;
+#[cfg(feature = "std")]
+use crate::word::release;
+use crate::word::{Word32, Word64};
+
+/// The header, as it lies in shared memory.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(C, align(64))]
+pub struct Header {
+    magic: Word64,
+    version: Word32,
+    header_size: Word32,
+    record_size: Word32,
+    bucket_size: Word32,
+    slots: Word32,
+    buckets: Word32,
+    secret: [Word64; 2],
+    min_epoch: Word32,
+    reserved: [Word32; 3],
+    /// Counters, written by the table's owner only.
+    pub(crate) counts: Counts,
+    rest: [Word64; 16],
+}
+
+const _: () = assert!(size_of::<Header>() == 256);
+
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(C)]
+pub(crate) struct Counts {
+    pub(crate) sessions: Word64,
+    pub(crate) most_sessions: Word64,
+    pub(crate) refused_no_slot: Word64,
+    pub(crate) refused_index_full: Word64,
+    pub(crate) refused_taken: Word64,
+    pub(crate) inserted: Word64,
+    pub(crate) removed: Word64,
+    pub(crate) moved_entries: Word64,
+}
+
+impl Header {
+    /// "masqflow".
+    const MAGIC: u64 = u64::from_le_bytes(*b"masqflow");
+    /// Raised whenever the meaning of any word of the table changes.
+    const VERSION: u32 = 1;
+
+    /// The secret of the hash.
+    #[inline(always)]
+    #[must_use]
+    pub fn secret(&self) -> Secret {
+        Secret::new(self.secret[0].load(), self.secret[1].load())
+    }
+
+    /// The number of buckets less one.
+    #[inline(always)]
+    #[must_use]
+    pub fn mask(&self) -> u32 {
+        self.buckets.load().wrapping_sub(1)
+    }
+
+    /// The fast path leaves sessions of an earlier epoch to the engine.
+    #[inline(always)]
+    #[must_use]
+    pub fn min_epoch(&self) -> u32 {
+        self.min_epoch.load()
+    }
+
+    /// Whether there is a table at all: memory that nobody has formatted has none.
+    #[must_use]
+    pub fn is_formatted(&self) -> bool {
+        self.magic.load() != 0
+    }
+
+    /// Whether the table is one that this program understands and that fills `layout`.
+    ///
+    /// # Errors
+    ///
+    /// Says what is different.
+    pub fn check(&self, layout: Layout) -> Result<(), HeaderError> {
+        let magic = self.magic.load();
+        if magic != Self::MAGIC {
+            return Err(HeaderError::Foreign { magic });
+        }
+        let version = self.version.load();
+        if version != Self::VERSION {
+            return Err(HeaderError::Version { found: version, known: Self::VERSION });
+        }
+        let sizes = [&self.header_size, &self.record_size, &self.bucket_size].map(Word32::load);
+        if sizes != SIZES {
+            return Err(HeaderError::Sizes { found: sizes, known: SIZES });
+        }
+        let found = Layout { slots: self.slots.load(), buckets: self.buckets.load() };
+        if found != layout {
+            return Err(HeaderError::Layout { found, expected: layout });
+        }
+        Ok(())
+    }
+
+    /// What happened in the table so far.
+    #[must_use]
+    pub fn stats(&self) -> TableStats {
+        let counts = &self.counts;
+        TableStats {
+            slots: self.slots.load(),
+            sessions: counts.sessions.load(),
+            most_sessions: counts.most_sessions.load(),
+            refused_no_slot: counts.refused_no_slot.load(),
+            refused_index_full: counts.refused_index_full.load(),
+            refused_taken: counts.refused_taken.load(),
+            inserted: counts.inserted.load(),
+            removed: counts.removed.load(),
+            moved_entries: counts.moved_entries.load(),
+        }
+    }
+}
+
+/// What only the owner of the table does.
+#[cfg(feature = "std")]
+impl Header {
+    pub(crate) fn set_min_epoch(&self, epoch: u32) {
+        self.min_epoch.store(epoch);
+    }
+
+    /// Writes a new header; the magic comes last, so that a half-made one is foreign.
+    pub(crate) fn format(&self, layout: Layout, secret: Secret) {
+        self.magic.store(0);
+        release();
+        self.version.store(Self::VERSION);
+        let [header_size, record_size, bucket_size] = SIZES;
+        self.header_size.store(header_size);
+        self.record_size.store(record_size);
+        self.bucket_size.store(bucket_size);
+        self.slots.store(layout.slots);
+        self.buckets.store(layout.buckets);
+        let (k0, k1) = secret.words();
+        self.secret[0].store(k0);
+        self.secret[1].store(k1);
+        self.min_epoch.store(0);
+        self.counts.clear();
+        release();
+        self.magic.store(Self::MAGIC);
+    }
+
+    pub(crate) fn unformat(&self) {
+        self.magic.store(0);
+        release();
+    }
+}
+
+const SIZES: [u32; 3] =
+    [size_of::<Header>() as u32, size_of::<Record>() as u32, size_of::<Bucket>() as u32];
+
+#[cfg(feature = "std")]
+impl Counts {
+    fn clear(&self) {
+        let Self {
+            sessions,
+            most_sessions,
+            refused_no_slot,
+            refused_index_full,
+            refused_taken,
+            inserted,
+            removed,
+            moved_entries,
+        } = self;
+        for word in [
+            sessions,
+            most_sessions,
+            refused_no_slot,
+            refused_index_full,
+            refused_taken,
+            inserted,
+            removed,
+            moved_entries,
+        ] {
+            word.store(0);
+        }
+    }
+}
+
+/// How many records and buckets a table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Records; an even number.
+    pub slots: u32,
+    /// Buckets; a power of two, at least two.
+    pub buckets: u32,
+}
+
+impl Layout {
+    /// What a gateway has if nobody says otherwise.
+    pub const DEFAULT_SESSIONS: u32 = 1 << 20;
+
+    /// The most sessions a table can be made for.
+    pub const MAX_SESSIONS: u32 = 1 << 26;
+
+    /// The layout for this many IPv4 sessions, or half as many with IPv6. The index is at most
+    /// three quarters full when every slot is taken.
+    #[must_use]
+    pub const fn for_sessions(sessions: u32) -> Self {
+        let sessions = if sessions > Self::MAX_SESSIONS { Self::MAX_SESSIONS } else { sessions };
+        let slots = if sessions < 2 { 2 } else { (sessions + 1) & !1 };
+        // Two entries for each session, eight in a bucket, three quarters of them in use.
+        let buckets = (2 * slots).div_ceil(6).next_power_of_two();
+        Self { slots, buckets: if buckets < 2 { 2 } else { buckets } }
+    }
+
+    /// Whether a table can have this layout.
+    #[must_use]
+    pub const fn is_valid(self) -> bool {
+        self.slots >= 2
+            && self.slots.is_multiple_of(2)
+            && self.slots <= Self::MAX_SESSIONS
+            && self.buckets >= 2
+            && self.buckets.is_power_of_two()
+    }
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self::for_sessions(Self::DEFAULT_SESSIONS)
+    }
+}
+
+/// The table is not one that this program can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// There is something else, or nothing.
+    #[error("not a flow table (magic {magic:#018x})")]
+    Foreign {
+        /// What stands where the magic should be.
+        magic: u64,
+    },
+    /// Another version of the program made it.
+    #[error("flow table of layout version {found}, this program knows version {known}")]
+    Version {
+        /// The table's version.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The parts have other sizes.
+    #[error("flow table with parts of {found:?} bytes, this program knows {known:?}")]
+    Sizes {
+        /// Sizes of header, record and bucket in the table.
+        found: [u32; 3],
+        /// Ours.
+        known: [u32; 3],
+    },
+    /// The table is smaller or larger than its memory.
+    #[error("flow table of {found:?} in memory for {expected:?}")]
+    Layout {
+        /// What the header says.
+        found: Layout,
+        /// What the memory has room for.
+        expected: Layout,
+    },
+}
+
+/// What happened in a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// How many records there is room for.
+    pub slots: u32,
+    /// Sessions in the table.
+    pub sessions: u64,
+    /// The most that there ever were.
+    pub most_sessions: u64,
+    /// Sessions refused because every slot was occupied or resting.
+    pub refused_no_slot: u64,
+    /// Sessions refused because both buckets of a tuple were full.
+    pub refused_index_full: u64,
+    /// Sessions refused because another session has one of their tuples.
+    pub refused_taken: u64,
+    /// Sessions ever created.
+    pub inserted: u64,
+    /// Sessions ever removed.
+    pub removed: u64,
+    /// Index entries that made room for others.
+    pub moved_entries: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_sessions_take_32_bytes_of_index_each() {
+        let layout = Layout::default();
+        assert_eq!(layout.slots, 1 << 20);
+        assert_eq!(layout.buckets as usize * size_of::<Bucket>(), 32 << 20);
+    }
+
+    #[test]
+    fn no_layout_exceeds_a_load_of_three_quarters() {
+        for sessions in [0, 1, 2, 3, 5, 100, 4095, 4096, 4097, 1_000_000, u32::MAX] {
+            let layout = Layout::for_sessions(sessions);
+            assert!(layout.is_valid(), "{layout:?}");
+            let entries = u64::from(layout.buckets) * Bucket::ENTRIES as u64;
+            assert!(4 * 2 * u64::from(layout.slots) <= 3 * entries, "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_header_passes() {
+        let layout = Layout::for_sessions(64);
+        let header = Header::default();
+        assert_eq!(header.check(layout), Err(HeaderError::Foreign { magic: 0 }));
+
+        header.format(layout, Secret::new(1, 2));
+        assert_eq!(header.check(layout), Ok(()));
+        assert_eq!(header.secret(), Secret::new(1, 2));
+
+        let other = Layout::for_sessions(128);
+        let wrong = Err(HeaderError::Layout { found: layout, expected: other });
+        assert_eq!(header.check(other), wrong);
+        header.record_size.store(256);
+        assert!(matches!(header.check(layout), Err(HeaderError::Sizes { .. })));
+        header.version.store(9);
+        assert_eq!(header.check(layout), Err(HeaderError::Version { found: 9, known: 1 }));
+        header.unformat();
+        assert!(!header.is_formatted());
+    }
+}

@@ -1,0 +1,322 @@
+//! What travels with a packet between the eBPF programs and the worker.
+//!
+//! ```text
+//!   punted:    │ PuntHeader 16 │ Ethernet 14 │ IPv4 packet …       programs ──► worker
+//!   returned:  │ ReturnHeader 12 │ type 2 │ IPv4 packet …          worker ──► programs
+//! ```
+//!
+//! A [`PuntHeader`] says where a packet came from and why the programs did not handle it. On the way
+//! back a [`ReturnHeader`] takes the place of the two Ethernet addresses; the program at the punt
+//! port replaces it by those of the next hop, which only then have to be known. Both are in network
+//! order, so that a capture of the punt port can be read.
+
+use core::fmt;
+
+use bitflags::bitflags;
+use zerocopy::network_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::nexthop::NextHopId;
+
+/// The mark (`skb->mark`) of packets that are handed to the host: our own programs see them again
+/// and let them pass, once.
+pub const LOCAL_MARK: u32 = 0x6d73_716c;
+
+/// The header before a punted frame.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct PuntHeader {
+    magic: U16,
+    version: u8,
+    reason: u8,
+    ifindex: U32,
+    flags: u8,
+    reserved: u8,
+    length: U16,
+    mark: U32,
+}
+
+const _: () = assert!(size_of::<PuntHeader>() == PuntHeader::LEN);
+
+impl PuntHeader {
+    /// The size of the header.
+    pub const LEN: usize = 16;
+
+    const MAGIC: u16 = 0x6d71;
+    const VERSION: u8 = 1;
+
+    /// The header of a packet of `length` bytes (0 if unknown) from interface `ifindex`.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(reason: PuntReason, ifindex: u32, flags: PuntFlags, length: u16, mark: u32) -> Self {
+        Self {
+            magic: U16::new(Self::MAGIC),
+            version: Self::VERSION,
+            reason: reason as u8,
+            ifindex: U32::new(ifindex),
+            flags: flags.bits(),
+            reserved: 0,
+            length: U16::new(length),
+            mark: U32::new(mark),
+        }
+    }
+
+    /// The header at the beginning of a frame, and the frame itself; none if it is not one of ours.
+    #[must_use]
+    pub fn split(frame: &[u8]) -> Option<(Self, &[u8])> {
+        let (header, rest) = Self::read_from_prefix(frame).ok()?;
+        let ours = header.magic.get() == Self::MAGIC && header.version == Self::VERSION;
+        ours.then_some((header, rest))
+    }
+
+    /// Why the packet was punted; none if a later version of the programs says so.
+    #[must_use]
+    pub fn reason(&self) -> Option<PuntReason> {
+        PuntReason::ALL.get(usize::from(self.reason)).copied()
+    }
+
+    /// The interface at which the packet arrived.
+    #[must_use]
+    pub fn ifindex(&self) -> u32 {
+        self.ifindex.get()
+    }
+
+    /// What else the programs noticed.
+    #[must_use]
+    pub fn flags(&self) -> PuntFlags {
+        PuntFlags::from_bits_truncate(self.flags)
+    }
+
+    /// The length of the packet, without any header of the link; 0 if the program did not say.
+    #[must_use]
+    pub fn length(&self) -> u16 {
+        self.length.get()
+    }
+
+    /// The mark that the packet had.
+    #[must_use]
+    pub fn mark(&self) -> u32 {
+        self.mark.get()
+    }
+}
+
+bitflags! {
+    /// What the programs noticed about a punted packet.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct PuntFlags: u8 {
+        /// The interface has no link-layer header; the Ethernet header is made up.
+        const LAYER3 = 1;
+        /// It arrived at an outside interface.
+        const OUTSIDE = 1 << 1;
+        /// The XDP program punted it, not the TC program.
+        const XDP = 1 << 2;
+    }
+}
+
+/// Why a packet was not handled by the programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum PuntReason {
+    /// A fragment.
+    Fragment,
+    /// From inside, to an outside address of ours.
+    Hairpin,
+    /// An error message of ICMP.
+    IcmpError,
+    /// From inside, and of no session that may take the fast path.
+    Inside,
+    /// It is larger than its next hop takes.
+    Mtu,
+    /// Its next hop is not ready.
+    NextHop,
+    /// From outside, to an address that is not of this host.
+    NotLocal,
+    /// It has IP options.
+    Options,
+    /// From outside, of a session or to a port that is ours.
+    Owned,
+    /// From outside, to a port that is ours by no session and of no socket.
+    Miss,
+    /// From outside, of a protocol without ports.
+    Protocol,
+    /// Its session says so.
+    Session,
+    /// Its session is of an earlier epoch.
+    Stale,
+    /// Its time to live ends here.
+    Ttl,
+}
+
+impl PuntReason {
+    /// Every reason, by number.
+    pub const ALL: [Self; 14] = [
+        Self::Fragment,
+        Self::Hairpin,
+        Self::IcmpError,
+        Self::Inside,
+        Self::Mtu,
+        Self::NextHop,
+        Self::NotLocal,
+        Self::Options,
+        Self::Owned,
+        Self::Miss,
+        Self::Protocol,
+        Self::Session,
+        Self::Stale,
+        Self::Ttl,
+    ];
+
+    /// A name for counters and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fragment => "fragment",
+            Self::Hairpin => "hairpin",
+            Self::IcmpError => "icmp-error",
+            Self::Inside => "inside",
+            Self::Mtu => "mtu",
+            Self::NextHop => "next-hop",
+            Self::NotLocal => "not-local",
+            Self::Options => "options",
+            Self::Owned => "owned",
+            Self::Miss => "miss",
+            Self::Protocol => "protocol",
+            Self::Session => "session",
+            Self::Stale => "stale",
+            Self::Ttl => "ttl",
+        }
+    }
+}
+
+impl fmt::Display for PuntReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The header that takes the place of a returned frame's two addresses.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct ReturnHeader {
+    magic: U32,
+    kind: u8,
+    flags: u8,
+    next_hop: U16,
+    ifindex: U32,
+}
+
+const _: () = assert!(size_of::<ReturnHeader>() == ReturnHeader::LEN);
+
+impl ReturnHeader {
+    /// The size of the header.
+    pub const LEN: usize = 12;
+
+    /// The first byte has the group bit set, as no source of a frame has, and the second is no
+    /// group that anybody uses: nothing that strays to the punt port looks like this.
+    const MAGIC: u32 = 0x6d71_7265;
+
+    /// The header of a packet on its way to `what`.
+    #[inline(always)]
+    #[must_use]
+    pub fn new(what: Return) -> Self {
+        let (kind, next_hop, ifindex) = match what {
+            Return::Forward { next_hop, ifindex } => (KIND_FORWARD, next_hop.0, ifindex),
+            Return::Local { ifindex } => (KIND_LOCAL, 0, ifindex),
+        };
+        Self {
+            magic: U32::new(Self::MAGIC),
+            kind,
+            flags: 0,
+            next_hop: U16::new(next_hop),
+            ifindex: U32::new(ifindex),
+        }
+    }
+
+    /// Where the packet goes; none if the header is not one of ours.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self) -> Option<Return> {
+        if self.magic.get() != Self::MAGIC {
+            return None;
+        }
+        let ifindex = self.ifindex.get();
+        match self.kind {
+            KIND_FORWARD => {
+                Some(Return::Forward { next_hop: NextHopId(self.next_hop.get()), ifindex })
+            }
+            KIND_LOCAL => Some(Return::Local { ifindex }),
+            _ => None,
+        }
+    }
+}
+
+const KIND_FORWARD: u8 = 1;
+const KIND_LOCAL: u8 = 2;
+
+/// Where a returned packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// Out, to a next hop.
+    Forward {
+        /// Which.
+        next_hop: NextHopId,
+        /// The interface that the next hop is behind; the program checks that it still is.
+        ifindex: u32,
+    },
+    /// To the host itself.
+    Local {
+        /// The interface at which it is to arrive once more.
+        ifindex: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_punt_header_gives_back_what_it_was_made_of() {
+        for reason in PuntReason::ALL {
+            let flags = PuntFlags::OUTSIDE | PuntFlags::LAYER3;
+            let header = PuntHeader::new(reason, 7, flags, 1500, 0xabcd);
+            let mut frame = header.as_bytes().to_vec();
+            frame.extend([1, 2, 3]);
+
+            let (read, rest) = PuntHeader::split(&frame).unwrap();
+
+            assert_eq!(read.reason(), Some(reason));
+            assert_eq!((read.ifindex(), read.length(), read.mark()), (7, 1500, 0xabcd));
+            assert_eq!((read.flags(), rest), (flags, &[1, 2, 3][..]));
+        }
+    }
+
+    #[test]
+    fn strangers_are_not_taken_for_punted_frames() {
+        assert_eq!(PuntHeader::split(&[0; 64]), None);
+        assert_eq!(PuntHeader::split(&[0x6d]), None);
+    }
+
+    #[test]
+    fn reasons_are_numbered_by_their_place_and_named_apart() {
+        let mut names = std::collections::BTreeSet::new();
+        for (i, reason) in PuntReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, i);
+            assert!(names.insert(reason.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_return_header_gives_back_what_it_was_made_of() {
+        for what in [
+            Return::Forward { next_hop: NextHopId(1023), ifindex: 3 },
+            Return::Local { ifindex: 4 },
+        ] {
+            assert_eq!(ReturnHeader::new(what).get(), Some(what));
+        }
+        assert_eq!(ReturnHeader::read_from_bytes(&[0; 12]).unwrap().get(), None);
+    }
+}

@@ -1,0 +1,417 @@
+//! The writer: the one owner of a table, which creates, changes and removes records.
+//!
+//! **Order of writing.** A record is published before its index entries appear, and made vacant
+//! before they disappear. An entry that is moved appears in its new bucket before it disappears
+//! from the old. So a reader at any instant finds a whole session or none, and whatever instant the
+//! writer dies at, [adoption](Writer::adopt) finds something it can finish or drop.
+//!
+//! **Limits.** A session is refused when no slot is ready, and when both buckets of one of its
+//! tuples are full and none of the sixteen entries there can be moved to its other bucket. Refusals
+//! are counted in the header and change nothing else. At a load of three quarters, which
+//! [`Layout::for_sessions`](crate::Layout::for_sessions) never exceeds, full buckets are not met.
+
+use masq_wire::Tuple;
+
+use crate::activity::{Activity, TcpMark};
+use crate::bits::Bits;
+use crate::bucket::{Bucket, Entry, Slot};
+use crate::direction::{Direction, PerDirection};
+use crate::hash::Secret;
+use crate::header::{Layout, TableStats};
+use crate::index::{Place, Source as _, other_bucket, verify};
+use crate::key::{AnyKey, Key as _};
+use crate::line::Line;
+use crate::memory::Memory;
+use crate::record::Record;
+use crate::session::{Session, Unencodable};
+use crate::slots::{Slots, milliseconds};
+
+/// The owner of a table.
+///
+/// There must be one at a time for the same memory; two would not corrupt memory, but each other's
+/// records.
+#[derive(Debug)]
+pub struct Writer {
+    pub(crate) memory: Memory,
+    pub(crate) secret: Secret,
+    pub(crate) slots: Slots,
+    pub(crate) occupied: Bits,
+}
+
+impl Writer {
+    /// Makes an empty table, whatever was in the memory before.
+    #[must_use]
+    pub fn format(memory: Memory, secret: Secret) -> Self {
+        let header = memory.header();
+        header.unformat();
+        memory.buckets().iter().for_each(Bucket::clear);
+        memory.records().iter().for_each(Record::clear);
+        let layout = memory.layout();
+        header.format(layout, secret);
+        let mut slots = Slots::new(layout.slots);
+        (0..layout.slots).for_each(|slot| slots.make_ready(Slot::new(slot)));
+        Self { memory, secret, slots, occupied: Bits::new(layout.slots as usize) }
+    }
+
+    /// Creates the record of a session.
+    ///
+    /// # Errors
+    ///
+    /// Says why there is no room for it, or why it cannot be told apart from another. The table is
+    /// then as it was, but for a counter.
+    pub fn insert(&mut self, now_ns: u64, session: &Session) -> Result<Slot, Refused> {
+        let line = Line::encode(session)?;
+        let keys = self.vacant_keys(session, None)?;
+        let taken =
+            if line.is_wide() { self.slots.take_pair(now_ns) } else { self.slots.take(now_ns) };
+        let counts = &self.memory.header().counts;
+        let Some(slot) = taken else {
+            counts.refused_no_slot.add(1);
+            return Err(Refused::NoSlot);
+        };
+        let Some(spots) = self.make_room(&keys) else {
+            self.slots.make_ready(slot);
+            if line.is_wide() {
+                self.slots.make_ready(slot.continuation());
+            }
+            return Err(Refused::IndexFull);
+        };
+
+        let rest = if line.is_wide() { self.memory.continuation(slot) } else { None };
+        self.record(slot).publish(rest, &line);
+        self.enter(slot, &keys, &spots);
+
+        self.occupied.insert(slot.index());
+        counts.inserted.add(1);
+        self.count();
+        Ok(slot)
+    }
+
+    /// Finds the session whose packets arrive with this tuple, and which way they travel.
+    #[must_use]
+    pub fn lookup(&self, tuple: &Tuple) -> Option<(Slot, Direction)> {
+        self.find(&AnyKey::new(tuple)?)
+    }
+
+    /// The session in a slot.
+    #[must_use]
+    pub fn session(&self, slot: Slot) -> Option<Session> {
+        self.line(slot)?.decode()
+    }
+
+    /// Writes everything about a session but its tuples, which stay as they are. Whether there is a
+    /// session in the slot.
+    pub fn update(&mut self, slot: Slot, session: &Session) -> bool {
+        let (Some(old), Ok(new)) = (self.line(slot), Line::encode(session)) else { return false };
+        if !old.has_tuples_of(&new) {
+            return false;
+        }
+        self.record(slot).change(&new);
+        true
+    }
+
+    /// Writes timeout class and TCP state, which are the engine's own and need no publishing.
+    pub fn set_state(&mut self, slot: Slot, class: u8, state: u8) {
+        if self.occupied.contains(slot.index()) {
+            self.record(slot).set_state(class, state);
+        }
+    }
+
+    /// Gives a session other tuples of the same families, in the same slot and with its activity.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert), and [`Refused::NoSlot`] if there is no session in the slot or it
+    /// has not the room. The session is then as it was.
+    pub fn rebind(&mut self, slot: Slot, session: &Session) -> Result<(), Refused> {
+        let new = Line::encode(session)?;
+        let Some(old) = self.line(slot) else { return Err(Refused::NoSlot) };
+        let Some(before) = old.decode().filter(|_| old.is_wide() == new.is_wide()) else {
+            return Err(Refused::NoSlot);
+        };
+        let keys = self.vacant_keys(session, Some(slot))?;
+        let stale = PerDirection::new(AnyKey::new(&before.original), AnyKey::new(&before.reply));
+        let Some(spots) = self.make_room(&keys) else { return Err(Refused::IndexFull) };
+
+        let rest = if new.is_wide() { self.memory.continuation(slot) } else { None };
+        for key in [stale.egress, stale.ingress].into_iter().flatten() {
+            self.withdraw(slot, &key);
+        }
+        self.record(slot).replace(rest, &new);
+        self.enter(slot, &keys, &spots);
+        Ok(())
+    }
+
+    /// What was seen of the session in a slot.
+    #[must_use]
+    pub fn activity(&self, slot: Slot) -> Option<Activity> {
+        self.occupied.contains(slot.index()).then(|| self.record(slot).activity.load())
+    }
+
+    /// Notes a packet of `length` bytes, as the fast path does.
+    pub fn stamp(
+        &self,
+        now_ns: u64,
+        slot: Slot,
+        direction: Direction,
+        length: u32,
+        tcp: Option<TcpMark>,
+    ) {
+        if self.occupied.contains(slot.index()) {
+            self.record(slot).activity.stamp(now_ns, direction, length, tcp);
+        }
+    }
+
+    /// Removes a session; its slot rests before it is used again. Gives back what it was.
+    pub fn remove(&mut self, now_ns: u64, slot: Slot) -> Option<(Session, Activity)> {
+        let line = self.line(slot)?;
+        let session = line.decode();
+        let activity = self.record(slot).activity.load();
+
+        let freed_ms = milliseconds(now_ns);
+        self.release(slot, line.is_wide(), freed_ms);
+        for direction in Direction::ALL {
+            let key = session.and_then(|session| AnyKey::new(session.arriving(direction)));
+            if let Some(key) = key {
+                self.withdraw(slot, &key);
+            }
+        }
+        self.memory.header().counts.removed.add(1);
+        self.count();
+        Some((session?, activity))
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.occupied.len()
+    }
+
+    /// Whether there are no sessions.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many records and buckets there are.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.memory.layout()
+    }
+
+    /// How many freed slots rest.
+    #[must_use]
+    pub fn resting(&self) -> usize {
+        self.slots.resting()
+    }
+
+    /// The slots in use, in order.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.occupied.iter().map(Slot::new)
+    }
+
+    /// The first slot in use at or after this one: for walks that are cut in slices.
+    #[must_use]
+    pub fn next_slot(&self, from: Slot) -> Option<Slot> {
+        self.occupied.next(from.index()).map(Slot::new)
+    }
+
+    /// The sessions, in order of their slots.
+    pub fn sessions(&self) -> impl Iterator<Item = (Slot, Session)> + '_ {
+        self.slots().filter_map(|slot| Some((slot, self.session(slot)?)))
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> TableStats {
+        self.memory.header().stats()
+    }
+
+    /// Sessions of an earlier epoch are left to the engine by the fast path.
+    #[must_use]
+    pub fn min_epoch(&self) -> u32 {
+        self.memory.header().min_epoch()
+    }
+
+    /// Raises the epoch below which the fast path leaves sessions to the engine.
+    pub fn set_min_epoch(&mut self, epoch: u32) {
+        self.memory.header().set_min_epoch(epoch);
+    }
+
+    /// The memory, for a [`Reader`](crate::Reader) in the same process.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Finds a tuple's record among all entries with its fingerprint.
+    pub(crate) fn find(&self, key: &AnyKey) -> Option<(Slot, Direction)> {
+        let place = self.place(key);
+        [place.first, place.second()]
+            .into_iter()
+            .filter_map(|number| self.memory.bucket(number))
+            .flat_map(Bucket::entries)
+            .filter(|entry| entry.fingerprint() == place.fingerprint)
+            .find_map(|entry| verify(&self.memory, entry, key))
+            .map(|hit| (hit.slot, hit.direction))
+    }
+
+    pub(crate) fn place(&self, key: &AnyKey) -> Place {
+        Place::new(key.hash(self.secret), self.memory.mask())
+    }
+
+    pub(crate) fn record(&self, slot: Slot) -> &Record {
+        &self.memory.records()[slot.index() as usize]
+    }
+
+    /// Makes a record vacant and lets its slots rest.
+    pub(crate) fn release(&mut self, slot: Slot, wide: bool, freed_ms: u32) {
+        let rest = if wide { self.memory.continuation(slot) } else { None };
+        self.record(slot).vacate(rest, freed_ms);
+        self.slots.rest(slot, freed_ms);
+        if wide {
+            self.slots.rest(slot.continuation(), freed_ms);
+        }
+        self.occupied.remove(slot.index());
+    }
+
+    /// Where the entries of both keys can go; makes room there if there is none.
+    pub(crate) fn make_room(&self, keys: &PerDirection<AnyKey>) -> Option<PerDirection<Spot>> {
+        let spots = self.spot(&keys.egress, None).and_then(|egress| {
+            Some(PerDirection::new(egress, self.spot(&keys.ingress, Some(egress))?))
+        });
+        if spots.is_none() {
+            self.memory.header().counts.refused_index_full.add(1);
+        }
+        spots
+    }
+
+    /// Where an entry can go, other than the spot that is already promised.
+    pub(crate) fn spot(&self, key: &AnyKey, promised: Option<Spot>) -> Option<Spot> {
+        let place = self.place(key);
+        let numbers = [place.first, place.second()];
+        let vacancies = numbers.map(|number| self.buckets()[number as usize].vacancies());
+        // The emptier of the two keeps the fullest bucket of the table low.
+        let fuller_last = if vacancies[1] > vacancies[0] { [1, 0] } else { [0, 1] };
+        fuller_last
+            .into_iter()
+            .find_map(|i| self.vacancy(numbers[i], promised))
+            .or_else(|| numbers.into_iter().find_map(|number| self.clear_out(number, promised)))
+    }
+
+    pub(crate) fn enter_one(&self, slot: Slot, direction: Direction, key: &AnyKey, spot: Spot) {
+        let entry = Entry::new(self.place(key).fingerprint, slot, direction);
+        self.buckets()[spot.bucket as usize].set(spot.place, entry);
+    }
+
+    pub(crate) fn count(&self) {
+        let counts = &self.memory.header().counts;
+        let sessions = self.len() as u64;
+        counts.sessions.store(sessions);
+        counts.most_sessions.store(counts.most_sessions.load().max(sessions));
+    }
+
+    fn buckets(&self) -> &[Bucket] {
+        self.memory.buckets()
+    }
+
+    fn line(&self, slot: Slot) -> Option<Line> {
+        let occupied = slot.index() < self.layout().slots && self.occupied.contains(slot.index());
+        occupied.then(|| self.record(slot).load(self.memory.continuation(slot)))
+    }
+
+    /// The keys of both tuples, if no other session has them.
+    fn vacant_keys(
+        &self,
+        session: &Session,
+        own: Option<Slot>,
+    ) -> Result<PerDirection<AnyKey>, Refused> {
+        let key = |tuple| AnyKey::new(tuple).ok_or(Unencodable::MixedFamilies);
+        let keys = PerDirection::new(key(&session.original)?, key(&session.reply)?);
+        for key in [&keys.egress, &keys.ingress] {
+            if let Some((slot, direction)) = self.find(key)
+                && Some(slot) != own
+            {
+                self.memory.header().counts.refused_taken.add(1);
+                return Err(Refused::Taken { slot, direction });
+            }
+        }
+        Ok(keys)
+    }
+
+    fn enter(&self, slot: Slot, keys: &PerDirection<AnyKey>, spots: &PerDirection<Spot>) {
+        for direction in Direction::ALL {
+            self.enter_one(slot, direction, &keys[direction], spots[direction]);
+        }
+    }
+
+    /// Takes the entries of a key out that point to this slot.
+    fn withdraw(&self, slot: Slot, key: &AnyKey) {
+        let place = self.place(key);
+        for number in [place.first, place.second()] {
+            let bucket = &self.buckets()[number as usize];
+            for i in 0..Bucket::ENTRIES {
+                let entry = bucket.entry(i);
+                if entry.fingerprint() == place.fingerprint && entry.slot() == slot {
+                    bucket.set(i, Entry::VACANT);
+                }
+            }
+        }
+    }
+
+    fn vacancy(&self, number: u32, promised: Option<Spot>) -> Option<Spot> {
+        let except = promised.filter(|spot| spot.bucket == number).map(|spot| spot.place);
+        let place = self.buckets()[number as usize].vacancy(except)?;
+        Some(Spot { bucket: number, place })
+    }
+
+    /// Moves one entry of a full bucket to its other bucket.
+    fn clear_out(&self, number: u32, promised: Option<Spot>) -> Option<Spot> {
+        let bucket = &self.buckets()[number as usize];
+        let mask = self.memory.mask();
+        (0..Bucket::ENTRIES).find_map(|place| {
+            let spot = Spot { bucket: number, place };
+            let entry = bucket.entry(place);
+            if Some(spot) == promised || entry.is_vacant() {
+                return None;
+            }
+            let other = other_bucket(number, entry.fingerprint(), mask);
+            let target = self.vacancy(other, promised)?;
+            self.buckets()[target.bucket as usize].set(target.place, entry);
+            crate::word::release();
+            bucket.set(place, Entry::VACANT);
+            self.memory.header().counts.moved_entries.add(1);
+            Some(spot)
+        })
+    }
+}
+
+/// A place for an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    bucket: u32,
+    place: usize,
+}
+
+/// Why a session was not put into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// Both buckets of a tuple are full.
+    #[error("the index has no room for the session's tuples")]
+    IndexFull,
+    /// Every slot is occupied or rests.
+    #[error("every slot of the flow table is occupied or resting")]
+    NoSlot,
+    /// Another session has one of the tuples.
+    #[error("slot {slot} has the same tuple as {direction}")]
+    Taken {
+        /// The other session.
+        slot: Slot,
+        /// Which of its tuples it is.
+        direction: Direction,
+    },
+    /// No record can hold the session.
+    #[error(transparent)]
+    Unencodable(#[from] Unencodable),
+}

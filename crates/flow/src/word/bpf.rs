@@ -1,0 +1,97 @@
+//! Words in the eBPF programs: volatile accesses and one atomic add.
+
+#![expect(unsafe_code, reason = "volatile access to shared memory needs raw pointers")]
+
+use core::cell::UnsafeCell;
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use zerocopy::{FromBytes, IntoBytes};
+
+/// 32 bits of shared memory.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(transparent)]
+pub struct Word32(UnsafeCell<u32>);
+
+// SAFETY: the word is only accessed by aligned volatile loads and stores of its own size, which the
+// BPF machine does not tear.
+unsafe impl Sync for Word32 {}
+
+impl Word32 {
+    /// A word that holds `value`.
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Reads the word.
+    #[inline(always)]
+    #[must_use]
+    pub fn load(&self) -> u32 {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn store(&self, value: u32) {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
+        // writing through it.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+}
+
+/// 64 bits of shared memory.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(transparent)]
+pub struct Word64(UnsafeCell<u64>);
+
+// SAFETY: the word is only accessed by aligned volatile loads and stores and atomic additions of
+// its own size, which the BPF machine does not tear.
+unsafe impl Sync for Word64 {}
+
+impl Word64 {
+    /// A word that holds `value`.
+    #[must_use]
+    pub const fn new(value: u64) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Reads the word.
+    #[inline(always)]
+    #[must_use]
+    pub fn load(&self) -> u64 {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn store(&self, value: u64) {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
+        // writing through it.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+
+    /// Adds to the word; nobody's addition is lost.
+    #[inline(always)]
+    pub fn add(&self, value: u64) {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
+        // writing through it.
+        unsafe {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(self.0.get(), value);
+        }
+    }
+}
+
+/// What is read after this was not read before it.
+#[inline(always)]
+pub fn acquire() {
+    compiler_fence(Ordering::Acquire);
+}
+
+/// What is written after this does not appear before what was written before it.
+#[inline(always)]
+pub fn release() {
+    compiler_fence(Ordering::Release);
+}
