@@ -71,7 +71,7 @@ fn compile(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Command>
         "-Clink-arg=--btf".to_owned(),
     ];
     command
-        .args(["build", "--release", "--locked", "-Zbuild-std=core", "--target", TARGET])
+        .args(["build", "--release", "-Zbuild-std=core", "--target", TARGET])
         .arg("--manifest-path")
         .arg(root.join("crates/ebpf/Cargo.toml"))
         .arg("--target-dir")

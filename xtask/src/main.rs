@@ -14,6 +14,7 @@ mod bench;
 mod demo;
 mod ebpf;
 mod process;
+mod requirements;
 mod say;
 mod setup;
 mod test;
@@ -35,6 +36,7 @@ Commands:
   ebpf              build the eBPF programs into target/ebpf/masq-ebpf
   test [ARGS]…      setup, ebpf, then every test; ARGS go to `cargo test`
   demo [ARGS]…      setup, ebpf, then `masq demo ARGS`: a private lab with a live table
+  requirements      run the tests named after RFC requirements and write docs/requirements.md
   bench [ARGS]…     measure the engine; ARGS go to `cargo bench`";
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -64,6 +66,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         }
         "test" => test::run(&root, rest)?,
         "demo" => return demo::run(&root, rest),
+        "requirements" => {
+            refuse_arguments(rest)?;
+            ebpf::run(&root)?;
+            requirements::run(&root)?;
+        }
         "bench" => bench::run(&root, rest)?,
         "help" | "-h" | "--help" => say::usage(USAGE),
         unknown => {

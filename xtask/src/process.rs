@@ -1,10 +1,14 @@
 //! Running other programs: where they are found, and what is said when one fails.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+
+use crate::requirements::{self, Outcomes};
+use crate::say;
 
 /// Folders of system programs that are missing from `PATH` after a plain `su` on Debian.
 const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
@@ -50,6 +54,25 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{shown}` failed ({status})");
     }
     Ok(())
+}
+
+/// Runs a test runner: shows what it prints as it comes, and tells which tests passed.
+///
+/// The first value says whether all of it succeeded.
+pub(crate) fn run_tests(command: &mut Command) -> Result<(bool, Outcomes)> {
+    let shown = show(command);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("`{shown}` could not be started"))?;
+    let mut outcomes = Outcomes::new();
+    let output = child.stdout.take().context("the runner's output is piped")?;
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        outcomes.extend(requirements::outcome(&line));
+        say::line_of_output(&line);
+    }
+    Ok((child.wait()?.success(), outcomes))
 }
 
 /// Runs a program whose output matters only when it fails: its last lines are then in the error.

@@ -4,7 +4,7 @@
 //! output (a demo's `--json`) stays its own.
 #![expect(clippy::print_stderr, reason = "the one place where the xtask speaks")]
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 /// `   Installing nftables`.
 pub(crate) fn status(verb: &str, what: &str) {
@@ -27,6 +27,12 @@ pub(crate) fn error(error: &anyhow::Error) {
 /// How the xtask is used.
 pub(crate) fn usage(text: &str) {
     eprintln!("{text}");
+}
+
+/// A line of another program, passed on.
+pub(crate) fn line_of_output(text: &str) {
+    // A reader that has gone away is no reason to stop.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn line(verb: &str, what: &str, colour: &str) {
