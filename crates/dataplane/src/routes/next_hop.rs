@@ -1,0 +1,425 @@
+//! Next hops: the few (link, neighbour) pairs that packets really leave by, each with a number.
+//!
+//! # Contract
+//!
+//! A next hop gets its number when a look-up first asks for it ([`NextHops::intern`]), and keeps it
+//! while it is used. Its state follows the link and the neighbour; whoever applies changes to the
+//! mirror calls [`NextHops::refresh`] with what changed. Three things come out, to be drained after
+//! each round: numbers whose state or value changed ([`NextHops::poll_changed`]), neighbours that
+//! the kernel should resolve or confirm ([`NextHops::poll_resolve`]), and the time at which
+//! [`NextHops::handle_timeout`] wants to be called.
+//!
+//! # States
+//!
+//! ```text
+//!            intern                 neighbour known
+//!   (none) ─────────► Resolving ◄──────────────────► Ready
+//!                      │  ▲                            │
+//!        no answer, or  │  │ asked again after a second │ neighbour failed, link down
+//!        neighbour      ▼  │ (kernel resolves)          │
+//!        failed        Failed ◄───────────────────────┘
+//! ```
+//!
+//! # Limits
+//!
+//! Numbers are scarce (the array is shared with the eBPF programs), and each neighbour that is being
+//! resolved occupies the kernel's neighbour table and the engine's memory for held packets. So at
+//! most [`RESOLVING_MAX`] resolve at a time: what a scan of absent hosts asks beyond that fails at
+//! once. A number is used again when its neighbour failed, or was not asked for during
+//! [`IDLE`], the one longest unused first.
+
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+use crate::shim::Instant;
+use masq_flow::{NextHopId, NextHopState, NextHopValue};
+
+use super::{Link, Mirror, Neighbour};
+
+/// What a next hop is: a link, and the neighbour on it unless the link has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NextHopKey {
+    /// The link to leave by.
+    pub link: u32,
+    /// The router or host on it; none on a link without neighbours (tun, ppp).
+    pub neighbour: Option<IpAddr>,
+}
+
+/// The table of next hops.
+#[derive(Debug)]
+pub struct NextHops {
+    /// Indexed by number; number 0 means "none".
+    entries: Vec<Option<Entry>>,
+    ids: HashMap<NextHopKey, NextHopId>,
+    capacity: usize,
+    resolving: usize,
+    changed: VecDeque<NextHopId>,
+    resolve: VecDeque<NextHopKey>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: NextHopKey,
+    value: NextHopValue,
+    /// When a look-up last asked for it.
+    used: Instant,
+    /// When the kernel was last asked to resolve it.
+    asked: Instant,
+}
+
+impl NextHops {
+    /// Makes a table for numbers below `capacity`.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            entries: vec![None],
+            ids: HashMap::new(),
+            capacity: capacity.min(usize::from(u16::MAX)),
+            resolving: 0,
+            changed: VecDeque::new(),
+            resolve: VecDeque::new(),
+        }
+    }
+
+    /// The number of a next hop, which is entered in the table if it is not there yet; none when
+    /// the table is full of next hops in use.
+    pub fn intern(&mut self, now: Instant, mirror: &Mirror, key: NextHopKey) -> Option<NextHopId> {
+        if let Some(&id) = self.ids.get(&key) {
+            let entry = self.entry_mut(id).expect("an interned key has an entry");
+            entry.used = now;
+            let again = entry.value.state == NextHopState::Failed
+                && now.saturating_sub(entry.asked) >= RETRY;
+            if again {
+                entry.asked = now;
+                self.resolve.push_back(key);
+            }
+            return Some(id);
+        }
+        let (id, generation) = self.free_number(now)?;
+        let mut value =
+            NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Resolving) };
+        if value.state == NextHopState::Resolving {
+            if self.resolving >= RESOLVING_MAX {
+                value.state = NextHopState::Failed;
+            } else {
+                self.resolving += 1;
+                self.resolve.push_back(key);
+            }
+        } else if wants_confirmation(mirror, key) {
+            self.resolve.push_back(key);
+        }
+        self.ids.insert(key, id);
+        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, asked: now });
+        self.changed.push_back(id);
+        Some(id)
+    }
+
+    /// What is known of a next hop.
+    pub fn value(&self, id: NextHopId) -> Option<NextHopValue> {
+        Some(self.entries.get(usize::from(id.0))?.as_ref()?.value)
+    }
+
+    /// Looks again at the next hops on a link, or at one neighbour on it, after they changed.
+    pub fn refresh(&mut self, now: Instant, mirror: &Mirror, link: u32, neighbour: Option<IpAddr>) {
+        if let Some(neighbour) = neighbour {
+            let key = NextHopKey { link, neighbour: Some(neighbour) };
+            if let Some(&id) = self.ids.get(&key) {
+                self.refresh_one(now, mirror, id);
+            }
+            return;
+        }
+        for id in self.numbers(|entry| entry.key.link == link) {
+            self.refresh_one(now, mirror, id);
+        }
+    }
+
+    /// Looks again at all next hops, after the whole mirror was replaced.
+    pub fn refresh_all(&mut self, now: Instant, mirror: &Mirror) {
+        for id in self.numbers(|_| true) {
+            self.refresh_one(now, mirror, id);
+        }
+    }
+
+    /// The next number whose state or value is not what it was when last polled.
+    pub fn poll_changed(&mut self) -> Option<NextHopId> {
+        self.changed.pop_front()
+    }
+
+    /// The next neighbour that the kernel should resolve or confirm.
+    pub fn poll_resolve(&mut self) -> Option<NextHopKey> {
+        self.resolve.pop_front()
+    }
+
+    /// When the first unanswered neighbour has to be given up.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.resolving == 0 {
+            return None;
+        }
+        let resolving = |entry: &&Entry| entry.value.state == NextHopState::Resolving;
+        self.entries.iter().flatten().filter(resolving).map(|entry| entry.asked + GIVE_UP).min()
+    }
+
+    /// Gives up neighbours of which nothing was heard in time.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.resolving == 0 {
+            return;
+        }
+        let overdue = self.numbers(|entry| {
+            entry.value.state == NextHopState::Resolving
+                && now.saturating_sub(entry.asked) >= GIVE_UP
+        });
+        for id in overdue {
+            if let Some(entry) = self.entry_mut(id) {
+                let value = NextHopValue { state: NextHopState::Failed, ..entry.value };
+                self.change(id, value);
+            }
+        }
+    }
+
+    fn refresh_one(&mut self, now: Instant, mirror: &Mirror, id: NextHopId) {
+        let Some(entry) = self.entry_mut(id) else { return };
+        let key = entry.key;
+        let in_use = now.saturating_sub(entry.used) < IN_USE;
+        // A neighbour that failed stays failed until it answers, however often it is probed.
+        let unknown = match entry.value.state {
+            NextHopState::Failed => NextHopState::Failed,
+            NextHopState::Empty | NextHopState::Ready | NextHopState::Resolving => {
+                NextHopState::Resolving
+            }
+        };
+        let (was, generation) = (entry.value.state, entry.value.generation);
+        let value = NextHopValue { generation, ..evaluate(mirror, key, unknown) };
+        let lost = was == NextHopState::Ready && value.state == NextHopState::Resolving;
+        if in_use && (lost || wants_confirmation(mirror, key)) {
+            entry.asked = now;
+            self.resolve.push_back(key);
+        }
+        self.change(id, value);
+    }
+
+    fn change(&mut self, id: NextHopId, value: NextHopValue) {
+        let Some(entry) = self.entry_mut(id) else { return };
+        let before = core::mem::replace(&mut entry.value, value);
+        if before == value {
+            return;
+        }
+        let counts = |value: NextHopValue| usize::from(value.state == NextHopState::Resolving);
+        self.resolving = self.resolving + counts(value) - counts(before);
+        self.changed.push_back(id);
+    }
+
+    fn entry_mut(&mut self, id: NextHopId) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::from(id.0))?.as_mut()
+    }
+
+    fn numbers(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<NextHopId> {
+        let number = |(number, entry): (usize, &Option<Entry>)| {
+            entry.as_ref().is_some_and(&wanted).then_some(NextHopId(number as u16))
+        };
+        self.entries.iter().enumerate().filter_map(number).collect()
+    }
+
+    /// A number that is free, or that nobody will miss, and how often it meant something else.
+    fn free_number(&mut self, now: Instant) -> Option<(NextHopId, u32)> {
+        if self.entries.len() < self.capacity {
+            self.entries.push(None);
+            return Some((NextHopId((self.entries.len() - 1) as u16), 0));
+        }
+        let expendable = |entry: &Entry| {
+            let idle = now.saturating_sub(entry.used);
+            match entry.value.state {
+                NextHopState::Failed => idle >= RETRY,
+                NextHopState::Empty | NextHopState::Ready | NextHopState::Resolving => idle >= IDLE,
+            }
+        };
+        let (number, _) = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter_map(|(number, entry)| Some((number, entry.as_ref()?)))
+            .filter(|(_, entry)| expendable(entry))
+            .min_by_key(|(_, entry)| entry.used)?;
+        let old = self.entries[number].take()?;
+        self.resolving -= usize::from(old.value.state == NextHopState::Resolving);
+        self.ids.remove(&old.key);
+        Some((NextHopId(number as u16), old.value.generation.wrapping_add(1)))
+    }
+}
+
+/// What the mirror says of a next hop; `unknown` when it says nothing of the neighbour.
+fn evaluate(mirror: &Mirror, key: NextHopKey, unknown: NextHopState) -> NextHopValue {
+    let failed =
+        NextHopValue { state: NextHopState::Failed, ifindex: key.link, ..NextHopValue::default() };
+    let Some(link) = mirror.links().get(key.link) else { return failed };
+    let source = link.mac.unwrap_or_default();
+    let value = NextHopValue { mtu: link.mtu, layer3: link.layer3, source, ..failed };
+    if !link.up {
+        return value;
+    }
+    if without_neighbours(link) {
+        // The kernel addresses frames on links without ARP to the link itself.
+        return NextHopValue { state: NextHopState::Ready, destination: source, ..value };
+    }
+    match key.neighbour.and_then(|address| mirror.neighbours().get(key.link, address)) {
+        Some(Neighbour::Reachable(destination) | Neighbour::Stale(destination)) => {
+            NextHopValue { state: NextHopState::Ready, destination, ..value }
+        }
+        Some(Neighbour::Failed) => value,
+        Some(Neighbour::Incomplete) | None => NextHopValue { state: unknown, ..value },
+    }
+}
+
+/// Whether the kernel resolves nobody on that link.
+pub(super) fn without_neighbours(link: &Link) -> bool {
+    link.layer3 || link.no_arp || link.loopback
+}
+
+fn wants_confirmation(mirror: &Mirror, key: NextHopKey) -> bool {
+    let Some(address) = key.neighbour else { return false };
+    matches!(mirror.neighbours().get(key.link, address), Some(Neighbour::Stale(_)))
+}
+
+/// How many neighbours may be resolving at a time.
+pub const RESOLVING_MAX: usize = 256;
+/// The kernel's three probes, a second apart, are over by then.
+const GIVE_UP: Duration = Duration::from_secs(5);
+/// A failed neighbour is asked for again at most this often.
+const RETRY: Duration = Duration::from_secs(1);
+/// A next hop asked for so recently is kept confirmed.
+const IN_USE: Duration = Duration::from_secs(120);
+/// A next hop not asked for during that time gives its number to another.
+const IDLE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::super::Change;
+    use super::super::link::tests::ethernet;
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn key(host: u8) -> NextHopKey {
+        NextHopKey { link: 2, neighbour: Some(IpAddr::from([192, 0, 2, host])) }
+    }
+
+    fn hear(mirror: &mut Mirror, hops: &mut NextHops, now: u64, host: u8, what: Option<Neighbour>) {
+        let address = key(host).neighbour.unwrap();
+        mirror.apply(Change::Neighbour { link: 2, address, neighbour: what });
+        hops.refresh(at(now), mirror, 2, Some(address));
+    }
+
+    fn state(hops: &NextHops, id: NextHopId) -> NextHopState {
+        hops.value(id).unwrap().state
+    }
+
+    fn drained(hops: &mut NextHops) -> (Vec<NextHopId>, Vec<NextHopKey>) {
+        let changed = core::iter::from_fn(|| hops.poll_changed()).collect();
+        (changed, core::iter::from_fn(|| hops.poll_resolve()).collect())
+    }
+
+    fn wan() -> Mirror {
+        let mut mirror = Mirror::default();
+        mirror.apply(Change::Link(ethernet(2, "wan")));
+        mirror
+    }
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+
+    #[test]
+    fn a_next_hop_resolves_is_ready_and_keeps_its_number() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(16));
+        let id = hops.intern(at(1), &mirror, key(1)).unwrap();
+        assert_eq!(drained(&mut hops), (vec![id], vec![key(1)]));
+        assert_eq!(state(&hops, id), NextHopState::Resolving);
+        hear(&mut mirror, &mut hops, 1, 1, Some(Neighbour::Reachable(MAC)));
+        assert_eq!(drained(&mut hops), (vec![id], vec![]));
+        let value = hops.value(id).unwrap();
+        assert_eq!((value.state, value.destination), (NextHopState::Ready, MAC));
+        assert_eq!(value.source, mirror.links().get(2).unwrap().mac.unwrap());
+        assert_eq!(hops.intern(at(2), &mirror, key(1)), Some(id));
+        assert_eq!(drained(&mut hops), (vec![], vec![]));
+    }
+
+    #[test]
+    fn silence_is_given_up_and_asked_again_a_second_later() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(16));
+        let id = hops.intern(at(1), &mirror, key(1)).unwrap();
+        assert_eq!(hops.poll_timeout(), Some(at(6)));
+        hops.handle_timeout(at(5));
+        assert_eq!(state(&hops, id), NextHopState::Resolving);
+        hops.handle_timeout(at(6));
+        assert_eq!(state(&hops, id), NextHopState::Failed);
+        assert_eq!(hops.poll_timeout(), None);
+        drained(&mut hops);
+        hops.intern(at(6), &mirror, key(1));
+        hops.intern(at(6), &mirror, key(1));
+        assert_eq!(drained(&mut hops).1, [key(1)], "once, not for each packet");
+        hear(&mut mirror, &mut hops, 7, 1, Some(Neighbour::Incomplete));
+        assert_eq!(state(&hops, id), NextHopState::Failed, "probing alone is no reason for hope");
+        hear(&mut mirror, &mut hops, 7, 1, Some(Neighbour::Reachable(MAC)));
+        assert_eq!(state(&hops, id), NextHopState::Ready);
+    }
+
+    #[test]
+    fn a_neighbour_in_use_is_confirmed_and_a_forgotten_one_resolved_again() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(16));
+        let id = hops.intern(at(1), &mirror, key(1)).unwrap();
+        hear(&mut mirror, &mut hops, 1, 1, Some(Neighbour::Reachable(MAC)));
+        drained(&mut hops);
+        hear(&mut mirror, &mut hops, 31, 1, Some(Neighbour::Stale(MAC)));
+        assert_eq!(drained(&mut hops), (vec![], vec![key(1)]));
+        hear(&mut mirror, &mut hops, 40, 1, None);
+        assert_eq!(state(&hops, id), NextHopState::Resolving);
+        assert_eq!(drained(&mut hops), (vec![id], vec![key(1)]));
+        hear(&mut mirror, &mut hops, 41, 1, Some(Neighbour::Reachable(MAC)));
+        drained(&mut hops);
+        hear(&mut mirror, &mut hops, 500, 1, Some(Neighbour::Stale(MAC)));
+        assert_eq!(drained(&mut hops), (vec![], vec![]), "nobody uses it");
+    }
+
+    #[test]
+    fn links_without_neighbours_are_ready_at_once() {
+        let mut mirror = Mirror::default();
+        mirror.apply(Change::Link(Link { layer3: true, mac: None, ..ethernet(5, "tun0") }));
+        let mut hops = NextHops::new(16);
+        let key = NextHopKey { link: 5, neighbour: None };
+        let id = hops.intern(at(1), &mirror, key).unwrap();
+        assert_eq!(state(&hops, id), NextHopState::Ready);
+        assert_eq!(drained(&mut hops), (vec![id], vec![]));
+        mirror.apply(Change::LinkGone(5));
+        hops.refresh(at(2), &mirror, 5, None);
+        assert_eq!(state(&hops, id), NextHopState::Failed);
+    }
+
+    #[test]
+    fn a_scan_of_absent_hosts_is_bounded_and_its_numbers_come_back() {
+        let (mirror, mut hops) = (wan(), NextHops::new(1024));
+        let absent =
+            |n: u32| NextHopKey { link: 2, neighbour: Some(IpAddr::from(n.to_be_bytes())) };
+        for n in 0..1023 {
+            hops.intern(at(1), &mirror, absent(n)).unwrap();
+        }
+        assert_eq!(drained(&mut hops).1.len(), RESOLVING_MAX);
+        let present = hops.intern(at(2), &mirror, absent(5000)).unwrap();
+        assert_eq!(state(&hops, present), NextHopState::Failed, "still too many at a time");
+        hops.handle_timeout(at(6));
+        let present = hops.intern(at(7), &mirror, absent(5001)).unwrap();
+        assert_eq!(state(&hops, present), NextHopState::Resolving);
+    }
+
+    #[test]
+    fn next_hops_in_use_are_never_displaced() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(3));
+        for host in 1..=2 {
+            hops.intern(at(1), &mirror, key(host)).unwrap();
+            hear(&mut mirror, &mut hops, 1, host, Some(Neighbour::Reachable(MAC)));
+        }
+        assert_eq!(hops.intern(at(60), &mirror, key(3)), None);
+        hops.intern(at(3000), &mirror, key(2));
+        let id = hops.intern(at(3700), &mirror, key(3)).unwrap();
+        assert_eq!(hops.value(id).map(|value| value.state), Some(NextHopState::Resolving));
+        assert!(hops.ids.contains_key(&key(2)) && !hops.ids.contains_key(&key(1)));
+    }
+}

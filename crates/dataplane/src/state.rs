@@ -1,0 +1,134 @@
+//! What has to be remembered between runs and cannot be seen in the kernel: which settings masq
+//! changed and what they were before, and in which network namespace the instance lives.
+//!
+//! A small text file `<run>/<instance>.state`, one fact a line, written before the change is made, so
+//! that a crash in between restores too much rather than too little.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::sysctl;
+
+/// The remembered facts.
+#[derive(Debug)]
+pub(crate) struct State {
+    path: PathBuf,
+    facts: Facts,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Facts {
+    /// The inode of the network namespace.
+    namespace: Option<u64>,
+    /// Settings as they were before masq changed them.
+    saved: BTreeMap<String, String>,
+}
+
+impl State {
+    /// Reads the file; one that is not there says nothing.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let facts = match std::fs::read_to_string(path) {
+            Ok(text) => Facts::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Facts::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: path.to_owned(), facts })
+    }
+
+    /// The network namespace that the instance belongs to, if it ever ran.
+    pub(crate) fn namespace(&self) -> Option<u64> {
+        self.facts.namespace
+    }
+
+    /// Notes the network namespace.
+    pub(crate) fn set_namespace(&mut self, namespace: u64) -> io::Result<()> {
+        self.facts.namespace = Some(namespace);
+        self.write()
+    }
+
+    /// Changes a kernel setting, remembering what it was before the first change.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> io::Result<()> {
+        let before = sysctl::read(name)?;
+        if before == value {
+            return Ok(());
+        }
+        if !self.facts.saved.contains_key(name) {
+            self.facts.saved.insert(name.to_owned(), before);
+            self.write()?;
+        }
+        sysctl::write(name, value)
+    }
+
+    /// What a setting was before masq changed it, or is if it did not.
+    pub(crate) fn original(&self, name: &str) -> io::Result<String> {
+        self.facts.saved.get(name).map_or_else(|| sysctl::read(name), |value| Ok(value.clone()))
+    }
+
+    /// Restores every changed setting and removes the file. All of it is tried; the errors come
+    /// back.
+    pub(crate) fn restore(self) -> Vec<io::Error> {
+        let mut errors = Vec::new();
+        for (name, value) in &self.facts.saved {
+            // The kernel reads an empty line as "none", and no bytes as nothing to do.
+            errors.extend(sysctl::write(name, &format!("{value}\n")).err());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => errors.push(error),
+            Ok(()) | Err(_) => {}
+        }
+        errors
+    }
+
+    fn write(&self) -> io::Result<()> {
+        if let Some(directory) = self.path.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let fresh = self.path.with_extension("state.new");
+        std::fs::write(&fresh, self.facts.to_text())?;
+        std::fs::rename(fresh, &self.path)
+    }
+}
+
+impl Facts {
+    fn parse(text: &str) -> Self {
+        let mut facts = Self::default();
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("netns", inode)) => facts.namespace = inode.parse().ok(),
+                Some(("sysctl", setting)) => {
+                    let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+                    facts.saved.insert(name.to_owned(), value.to_owned());
+                }
+                Some(_) | None => {}
+            }
+        }
+        facts
+    }
+
+    fn to_text(&self) -> String {
+        let namespace = self.namespace.iter().map(|inode| format!("netns {inode}\n"));
+        let saved = self.saved.iter().map(|(name, value)| format!("sysctl {name}={value}\n"));
+        namespace.chain(saved).collect()
+    }
+}
+
+/// The inode that names the network namespace of this thread.
+pub(crate) fn current_namespace() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_survive_being_written_and_read() {
+        let mut facts = Facts { namespace: Some(4_026_531_840), ..Facts::default() };
+        facts.saved.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
+        facts.saved.insert("net/ipv4/ip_local_reserved_ports".to_owned(), String::new());
+        assert_eq!(Facts::parse(&facts.to_text()), facts);
+        assert_eq!(Facts::parse("something else\n\n"), Facts::default());
+    }
+}

@@ -1,0 +1,48 @@
+//! Namespaces for the tests of this crate: nothing of a test is seen outside its own thread.
+
+use std::path::Path;
+use std::process::Command;
+
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::thread::UnshareFlags;
+
+/// Runs a test on a thread of its own with its own network and mounts: an empty `/run/masq` with a
+/// BPF file system, and no interface but the loopback.
+pub(crate) fn in_namespaces<R: Send>(test: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(UnshareFlags::NEWNET | UnshareFlags::NEWNS);
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            rustix::mount::mount_change("/", private).unwrap();
+            rustix::mount::mount("run", "/run", "tmpfs", MountFlags::empty(), None).unwrap();
+            let bpf = Path::new("/run/masq/bpf");
+            std::fs::create_dir_all(bpf).unwrap();
+            rustix::mount::mount("bpf", bpf, "bpf", MountFlags::empty(), None).unwrap();
+            run("ip link set lo up");
+            test()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Runs a command in the namespaces of this thread and returns what it printed.
+pub(crate) fn run(command: &str) -> String {
+    let mut words = command.split_ascii_whitespace();
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Runs several commands, one a line.
+pub(crate) fn run_all(commands: &str) {
+    commands.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| {
+        run(line);
+    });
+}
+
+#[expect(unsafe_code, reason = "the thread was made for it")]
+fn unshare(flags: UnshareFlags) {
+    // SAFETY: no file descriptor table is unshared, so nothing that other threads own is affected.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.expect("tests of the dataplane need root");
+}
