@@ -1,0 +1,58 @@
+//! The eBPF programs: which packets are the gateway's, and their way to the worker and back.
+//!
+//! ```text
+//!   inside ──► masq_ingress ──┐                             ┌──► out of the next hop's interface
+//!                             ├─► punt port ─► worker ─► masq_return
+//!  outside ──► masq_ingress ──┘   masq_punt_xdp             └──► the host itself (Local)
+//!                  │
+//!                  └──► the kernel, untouched: whatever is not the gateway's
+//! ```
+//!
+//! This file holds the entry points only. All decisions about a packet that concerns the gateway are
+//! the engine's; the programs decide whether it concerns the gateway. They fail closed: a packet that
+//! should be translated and cannot reach the worker is dropped and counted, never forwarded as it is.
+#![no_std]
+#![no_main]
+
+mod counters;
+mod ingress;
+mod maps;
+mod parse;
+mod punt;
+mod reinject;
+mod skb;
+mod sockets;
+mod table;
+mod tokens;
+
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+
+/// On the ingress of every inside and outside interface (TC).
+#[classifier]
+fn masq_ingress(ctx: TcContext) -> i32 {
+    ingress::handle(skb::Skb::new(&ctx))
+}
+
+/// On the ingress of the punt port's first end (TC): what the worker sends back.
+#[classifier]
+fn masq_return(ctx: TcContext) -> i32 {
+    reinject::handle(skb::Skb::new(&ctx))
+}
+
+/// On the punt port's second end (XDP): hands punted frames to the worker's socket.
+#[xdp]
+fn masq_punt_xdp(ctx: XdpContext) -> u32 {
+    punt::deliver(&ctx)
+}
+
+/// Nothing here panics: the linker removes this, and the verifier would refuse the loop.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The kernel offers some helpers to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,108 @@
+//! The maps, declared as `masq_flow::maps` describes them, and look-ups in their terms.
+//!
+//! The daemon finds them by name, sets the table's size before they are made, and pins them: they
+//! outlive it, and so does what it wrote into them.
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
+use masq_flow::maps::{
+    AddressFlags, Counter, EarlyDrop, Interface, MAX_ADDRESSES, MAX_INTERFACES, MAX_QUEUES,
+    MAX_SOURCES, Settings, TokenBucket,
+};
+use masq_flow::owned::{Owned, Shared};
+use masq_flow::{Bucket, Header, Layout, NextHop, NextHopId, Record};
+use masq_wire::Protocol;
+
+/// The table's size unless the daemon says otherwise.
+const LAYOUT: Layout = Layout::for_sessions(Layout::DEFAULT_SESSIONS);
+
+#[map(name = "MASQ_HEADER")]
+pub(crate) static HEADER: Array<Header> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "MASQ_RECORDS")]
+pub(crate) static RECORDS: Array<Record> = Array::with_max_entries(LAYOUT.slots, BPF_F_MMAPABLE);
+
+#[map(name = "MASQ_INDEX")]
+pub(crate) static INDEX: Array<Bucket> = Array::with_max_entries(LAYOUT.buckets, BPF_F_MMAPABLE);
+
+#[map(name = "MASQ_NEXTHOPS")]
+static NEXT_HOPS: Array<NextHop> = Array::with_max_entries(NextHop::COUNT, BPF_F_MMAPABLE);
+
+#[map(name = "MASQ_OWNED")]
+static OWNED: Array<Owned> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "MASQ_ADDRESSES")]
+static ADDRESSES: HashMap<u32, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
+
+#[map(name = "MASQ_INTERFACES")]
+static INTERFACES: HashMap<u32, Interface> = HashMap::with_max_entries(MAX_INTERFACES, 0);
+
+#[map(name = "MASQ_SETTINGS")]
+static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
+
+#[map(name = "MASQ_DROPS")]
+pub(crate) static DROPS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(EarlyDrop::ALL.len() as u32, 0);
+
+#[map(name = "MASQ_COUNTERS")]
+pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+
+#[map(name = "MASQ_XSKS")]
+pub(crate) static SOCKETS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
+
+#[map(name = "MASQ_TOKENS")]
+pub(crate) static TOKENS: LruHashMap<u32, TokenBucket> =
+    LruHashMap::with_max_entries(MAX_SOURCES, 0);
+
+/// What the programs are told; none of it while the daemon has not spoken.
+#[inline(always)]
+pub(crate) fn settings() -> Settings {
+    match SETTINGS.get(0) {
+        Some(settings) => *settings,
+        None => Settings::default(),
+    }
+}
+
+/// An interface that masq serves.
+#[inline(always)]
+pub(crate) fn interface(ifindex: u32) -> Option<Interface> {
+    let interface = INTERFACES.get_ptr(ifindex)?;
+    // SAFETY: the look-up returned a valid value. The daemon replaces values whole; a reader that
+    // meets a replacement in the middle sees a mixture of an interface's old and new properties.
+    Some(unsafe { interface.read_volatile() })
+}
+
+/// What an address is to this host; nothing if it is somebody else's.
+#[inline(always)]
+pub(crate) fn address(address: u32) -> AddressFlags {
+    match ADDRESSES.get_ptr(address) {
+        // SAFETY: the look-up returned a valid, aligned value, of a size that is not torn.
+        Some(flags) => AddressFlags::from_bits_retain(unsafe { flags.read_volatile() }),
+        None => AddressFlags::empty(),
+    }
+}
+
+/// Whether masq owns this port or identifier on shared addresses.
+#[inline(always)]
+pub(crate) fn owns_port(protocol: u8, port: u16) -> bool {
+    match (OWNED.get(0), Shared::of(Protocol(protocol))) {
+        (Some(owned), Some(shared)) => owned.has_port(shared, port),
+        _ => false,
+    }
+}
+
+/// Whether masq owns this protocol on shared addresses.
+#[inline(always)]
+pub(crate) fn owns_protocol(protocol: u8) -> bool {
+    match OWNED.get(0) {
+        Some(owned) => owned.has_protocol(Protocol(protocol)),
+        None => false,
+    }
+}
+
+/// A next hop.
+#[inline(always)]
+pub(crate) fn next_hop(id: NextHopId) -> Option<&'static NextHop> {
+    NEXT_HOPS.get(u32::from(id.0))
+}

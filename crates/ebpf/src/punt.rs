@@ -1,0 +1,114 @@
+//! Punting: the way of a packet to the worker.
+//!
+//! ```text
+//!   arriving interface            punt port, first end ═══ second end
+//!   [Ethernet][IPv4 …]   ──►   [punt header][Ethernet][IPv4 …]   ──►   the worker's AF_XDP socket
+//!              [IPv4 …]   ──►   [punt header][Ethernet][IPv4 …]
+//! ```
+//!
+//! A packet of a device without link-layer header gets an empty Ethernet header, so that the worker
+//! sees one form only. A packet that is yet to be segmented is redirected whole; it leaves the first
+//! end in segments, each with a copy of both headers.
+
+use aya_ebpf::bindings::xdp_action::XDP_DROP;
+use aya_ebpf::programs::XdpContext;
+use masq_flow::maps::EarlyDrop;
+use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
+use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN, Header, MacAddr};
+use zerocopy::transmute;
+
+use crate::counters::{count_drop, count_punt, drop};
+use crate::maps::{self, SOCKETS};
+use crate::skb::Skb;
+use crate::tokens::{self, Price};
+
+/// The longest frame that native XDP on a veth takes: what is left of a page behind its headroom
+/// and before its trailer.
+const LONGEST_FRAME: u32 = 3_500;
+/// More than any TCP or UDP header over IPv4 takes before a segment's payload.
+const LONGEST_HEADERS: u32 = 60 + 60;
+
+/// A packet on its way to the worker.
+pub(crate) struct Punt {
+    pub(crate) why: PuntReason,
+    pub(crate) price: Price,
+    /// Where its IPv4 header begins.
+    pub(crate) start: u32,
+    /// Its device has no link-layer header.
+    pub(crate) layer3: bool,
+    /// It arrived from outside.
+    pub(crate) outside: bool,
+    /// Who pays.
+    pub(crate) source: u32,
+}
+
+/// Sends a packet into the punt port.
+#[inline(always)]
+pub(crate) fn send(skb: Skb<'_>, punt: &Punt) -> i32 {
+    let settings = maps::settings();
+    if settings.punt_ifindex == 0 {
+        return drop(EarlyDrop::NoPuntPort);
+    }
+    if !tokens::charge(&settings, punt.source, punt.price) {
+        return drop(EarlyDrop::RateLimited);
+    }
+    let length = skb.len().saturating_sub(punt.start);
+    let segment = skb.segment_size();
+    let longest = if segment == 0 { length } else { segment + LONGEST_HEADERS };
+    if longest > LONGEST_FRAME - (PuntHeader::LEN + HEADER_LEN) as u32 {
+        return drop(EarlyDrop::TooBig);
+    }
+    if prepend(skb, punt, if segment == 0 { length as u16 } else { 0 }).is_none() {
+        return drop(EarlyDrop::Headroom);
+    }
+    count_punt(punt.why);
+    skb.redirect_out(settings.punt_ifindex)
+}
+
+#[inline(always)]
+fn prepend(skb: Skb<'_>, punt: &Punt, length: u16) -> Option<()> {
+    let mut flags = PuntFlags::empty();
+    if punt.layer3 {
+        flags = flags.union(PuntFlags::LAYER3);
+    }
+    if punt.outside {
+        flags = flags.union(PuntFlags::OUTSIDE);
+    }
+    let header = PuntHeader::new(punt.why, skb.ifindex(), flags, length, skb.mark());
+    let header: [u8; PuntHeader::LEN] = transmute!(header);
+    if punt.layer3 {
+        let ethernet = Header::new(MacAddr::ZERO, MacAddr::ZERO, ETHERTYPE_IPV4);
+        let ethernet: [u8; HEADER_LEN] = transmute!(ethernet);
+        skb.grow_head((PuntHeader::LEN + HEADER_LEN) as u32)?;
+        skb.write(PuntHeader::LEN, ethernet)?;
+    } else {
+        skb.grow_head(PuntHeader::LEN as u32)?;
+    }
+    skb.write(0, header)
+}
+
+/// Hands a frame at the second end of the punt port to the worker's socket.
+///
+/// Only punted frames: the kernel itself may send something into the port (a router solicitation,
+/// say) that is nobody's. Without a worker, everything ends here.
+#[inline(always)]
+pub(crate) fn deliver(ctx: &XdpContext) -> u32 {
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + PuntHeader::LEN > end {
+        count_drop(EarlyDrop::Stray);
+        return XDP_DROP;
+    }
+    // SAFETY: that many bytes were just seen to lie there; bytes need no alignment.
+    let head = unsafe { (start as *const [u8; PuntHeader::LEN]).read() };
+    if PuntHeader::split(&head).is_none() {
+        count_drop(EarlyDrop::Stray);
+        return XDP_DROP;
+    }
+    match SOCKETS.redirect(ctx.rx_queue_index(), u64::from(XDP_DROP)) {
+        Ok(action) => action,
+        Err(action) => {
+            count_drop(EarlyDrop::NoWorker);
+            action
+        }
+    }
+}

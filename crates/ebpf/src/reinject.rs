@@ -1,0 +1,68 @@
+//! At the first end of the punt port: what the worker sends back.
+//!
+//! ```text
+//!   [return header][type][IPv4 …]   forward ──► [next hop][our address][type][IPv4 …] out of its interface
+//!                                   local   ──► arrives once more where it arrived first, marked
+//! ```
+//!
+//! The worker names a next hop and does not know its address; whether it can be reached is seen here,
+//! at the last moment. A frame without a return header was not sent by the worker and ends here.
+
+use masq_flow::NextHopId;
+use masq_flow::maps::{Counter, EarlyDrop};
+use masq_flow::punt::{LOCAL_MARK, Return, ReturnHeader};
+use masq_wire::ethernet::MacAddr;
+use zerocopy::transmute;
+
+use crate::counters::{count, drop};
+use crate::maps;
+use crate::skb::Skb;
+
+/// Sends a frame of the worker where it says.
+#[inline(always)]
+pub(crate) fn handle(skb: Skb<'_>) -> i32 {
+    let Some(head) = skb.read::<{ ReturnHeader::LEN }>(0) else {
+        return drop(EarlyDrop::Stray);
+    };
+    let header: ReturnHeader = transmute!(head);
+    match header.get() {
+        Some(Return::Forward { next_hop, ifindex }) => forward(skb, next_hop, ifindex),
+        Some(Return::Local { ifindex }) => local(skb, ifindex),
+        None => drop(EarlyDrop::Stray),
+    }
+}
+
+#[inline(always)]
+fn forward(skb: Skb<'_>, id: NextHopId, ifindex: u32) -> i32 {
+    let Some(hop) = maps::next_hop(id).and_then(masq_flow::NextHop::ready) else {
+        return drop(EarlyDrop::NextHop);
+    };
+    if hop.ifindex != ifindex {
+        return drop(EarlyDrop::NextHop);
+    }
+    // The redirect takes the link-layer header off for a device that has none.
+    let addresses: [u8; ReturnHeader::LEN] = transmute!(hop.addresses);
+    if skb.write(0, addresses).is_none() {
+        return drop(EarlyDrop::Headroom);
+    }
+    // The return header's address was nobody's, which the kernel noted; that must not travel on.
+    skb.address_to_this_station();
+    count(Counter::Returned);
+    skb.redirect_out(ifindex)
+}
+
+#[inline(always)]
+fn local(skb: Skb<'_>, ifindex: u32) -> i32 {
+    let Some(interface) = maps::interface(ifindex) else {
+        return drop(EarlyDrop::NextHop);
+    };
+    // A station takes only frames that are sent to its own address.
+    let addresses: [u8; ReturnHeader::LEN] = transmute!([MacAddr(interface.mac), MacAddr::ZERO]);
+    if skb.write(0, addresses).is_none() {
+        return drop(EarlyDrop::Headroom);
+    }
+    skb.address_to_this_station();
+    skb.set_mark(LOCAL_MARK);
+    count(Counter::ReturnedLocal);
+    skb.redirect_in(ifindex)
+}

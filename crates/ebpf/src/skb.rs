@@ -1,0 +1,156 @@
+//! A packet at a TC hook: its metadata, and its bytes behind checked reads and writes.
+//!
+//! Helpers may move a packet's bytes, so no pointer into it outlives a call here: each access computes
+//! its own from `data` and `data_end`, which is also the form in which the verifier follows it.
+
+use aya_ebpf::bindings::{__sk_buff, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::helpers::{
+    bpf_redirect, bpf_skb_change_head, bpf_skb_change_type, bpf_skb_pull_data,
+};
+use aya_ebpf::programs::TcContext;
+
+/// The packet is not ours: the next program, and then the kernel, has it.
+pub(crate) const PASS: i32 = TC_ACT_UNSPEC;
+/// The packet ends here.
+pub(crate) const DROP: i32 = TC_ACT_SHOT as i32;
+
+/// `PACKET_HOST` of linux/if_packet.h: the frame was sent to this station.
+const PACKET_HOST: u32 = 0;
+
+/// The packet under the program's hands.
+#[derive(Clone, Copy)]
+pub(crate) struct Skb<'a> {
+    ctx: &'a TcContext,
+}
+
+impl<'a> Skb<'a> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a TcContext) -> Self {
+        Self { ctx }
+    }
+
+    /// The kernel's structure, for helpers.
+    #[inline(always)]
+    pub(crate) fn raw(self) -> *mut __sk_buff {
+        self.ctx.skb.skb
+    }
+
+    /// The interface on which the packet arrived.
+    #[inline(always)]
+    pub(crate) fn ifindex(self) -> u32 {
+        // SAFETY: the kernel passes a valid context; the verifier turns this into a checked load.
+        unsafe { (*self.raw()).ifindex }
+    }
+
+    /// The EtherType, in host order.
+    #[inline(always)]
+    pub(crate) fn ethertype(self) -> u16 {
+        // SAFETY: as for `ifindex`.
+        let protocol = unsafe { (*self.raw()).protocol };
+        u16::from_be(protocol as u16)
+    }
+
+    /// Whether a VLAN tag was stripped off: the frame belongs to a VLAN's own interface.
+    #[inline(always)]
+    pub(crate) fn has_vlan_tag(self) -> bool {
+        // SAFETY: as for `ifindex`.
+        unsafe { (*self.raw()).vlan_present != 0 }
+    }
+
+    /// Whether the frame was sent to this station: not a broadcast, not for a neighbour.
+    #[inline(always)]
+    pub(crate) fn is_to_this_station(self) -> bool {
+        // SAFETY: as for `ifindex`.
+        unsafe { (*self.raw()).pkt_type == PACKET_HOST }
+    }
+
+    /// The packet's mark.
+    #[inline(always)]
+    pub(crate) fn mark(self) -> u32 {
+        // SAFETY: as for `ifindex`.
+        unsafe { (*self.raw()).mark }
+    }
+
+    /// Marks the packet.
+    #[inline(always)]
+    pub(crate) fn set_mark(self, mark: u32) {
+        self.ctx.set_mark(mark);
+    }
+
+    /// The length of the packet as it is here, before any segmentation.
+    #[inline(always)]
+    pub(crate) fn len(self) -> u32 {
+        self.ctx.len()
+    }
+
+    /// The payload of each segment that the packet will be cut into; 0 if it stays whole.
+    #[inline(always)]
+    pub(crate) fn segment_size(self) -> u32 {
+        // SAFETY: as for `ifindex`.
+        unsafe { (*self.raw()).gso_size }
+    }
+
+    /// Brings the packet's first `wanted` bytes, or all if it is shorter, where they can be read.
+    #[inline(always)]
+    pub(crate) fn pull(self, wanted: u32) {
+        let wanted = if wanted < self.len() { wanted } else { self.len() };
+        if self.ctx.data() + wanted as usize > self.ctx.data_end() {
+            // A failure shows when the bytes are read.
+            // SAFETY: the context is the one the kernel passed.
+            let _ = unsafe { bpf_skb_pull_data(self.raw(), wanted) };
+        }
+    }
+
+    /// Reads plain bytes at an offset, if they are there.
+    #[inline(always)]
+    pub(crate) fn read<const N: usize>(self, offset: usize) -> Option<[u8; N]> {
+        let at = self.at(offset, N)? as *const [u8; N];
+        // SAFETY: `at` says that N bytes lie there; bytes need no alignment.
+        Some(unsafe { at.read() })
+    }
+
+    /// Writes plain bytes at an offset, if there is room.
+    #[inline(always)]
+    pub(crate) fn write<const N: usize>(self, offset: usize, bytes: [u8; N]) -> Option<()> {
+        let at = self.at(offset, N)? as *mut [u8; N];
+        // SAFETY: `at` says that N bytes lie there, and the packet is ours while we run.
+        unsafe { at.write(bytes) };
+        Some(())
+    }
+
+    /// Makes room for `length` zero bytes in front of the packet.
+    #[inline(always)]
+    pub(crate) fn grow_head(self, length: u32) -> Option<()> {
+        // SAFETY: the context is the one the kernel passed.
+        let result = unsafe { bpf_skb_change_head(self.raw(), length, 0) };
+        (result == 0).then_some(())
+    }
+
+    /// Sends the packet out of an interface.
+    #[inline(always)]
+    pub(crate) fn redirect_out(self, ifindex: u32) -> i32 {
+        // SAFETY: the helper takes plain numbers.
+        unsafe { bpf_redirect(ifindex, 0) as i32 }
+    }
+
+    /// Lets the packet arrive on an interface.
+    #[inline(always)]
+    pub(crate) fn redirect_in(self, ifindex: u32) -> i32 {
+        // SAFETY: the helper takes plain numbers.
+        unsafe { bpf_redirect(ifindex, u64::from(BPF_F_INGRESS)) as i32 }
+    }
+
+    /// Says that the packet is for this host, whatever its Ethernet head said.
+    #[inline(always)]
+    pub(crate) fn address_to_this_station(self) {
+        // It fails only for types that a packet from the punt port does not have.
+        // SAFETY: the context is the one the kernel passed.
+        let _ = unsafe { bpf_skb_change_type(self.raw(), PACKET_HOST) };
+    }
+
+    #[inline(always)]
+    fn at(self, offset: usize, length: usize) -> Option<usize> {
+        let start = self.ctx.data() + offset;
+        if start + length > self.ctx.data_end() { None } else { Some(start) }
+    }
+}
