@@ -1,0 +1,195 @@
+//! Rewriting one end of a packet, wherever the packet is.
+//!
+//! The same code rewrites a packet and a packet quoted by an ICMP error. It works on the bytes from the
+//! IPv4 header on and knows, by [`Kind`], where ports and checksums are. It returns the sum of
+//! everything it changed, checksums included, for the sake of an enclosing checksum.
+//!
+//! ```text
+//!              port of the source   of the destination   checksum       over addresses?
+//!   TCP                0                    2               16               yes
+//!   UDP                0                    2                6 (0 = none)    yes
+//!   ICMP request       4 (identifier)       –                2               no
+//!   ICMP reply         –                    4 (identifier)   2               no
+//!   UDP-Lite, DCCP     –                    –                6               yes
+//! ```
+//!
+//! UDP-Lite and DCCP are translated by address alone, like every protocol unknown here, but their
+//! checksums cover the addresses and would be wrong afterwards (RFC 5597 REQ-11).
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use crate::checksum::Delta;
+use crate::icmp::{self, Class};
+use crate::{Endpoint, Protocol, ipv4, tcp, udp};
+
+/// How much of a transport header is needed to know its kind and its ports (RFC 792 quotes this much).
+pub(crate) const MIN_TRANSPORT_LEN: usize = 8;
+
+/// What follows the IPv4 header, as far as rewriting is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// DCCP or UDP-Lite.
+    AddressChecksummed,
+    FragmentTail,
+    IcmpError,
+    IcmpOther,
+    IcmpReply,
+    IcmpRequest,
+    Other,
+    Tcp,
+    Udp,
+}
+
+impl Kind {
+    /// The kind of what follows the header, by its first bytes.
+    ///
+    /// A transport header of TCP, UDP or ICMP has at least [`MIN_TRANSPORT_LEN`] bytes; the caller has
+    /// checked it.
+    pub(crate) fn of(header: &ipv4::Header, transport: &[u8]) -> Self {
+        if header.fragment_offset() > 0 {
+            return Self::FragmentTail;
+        }
+        match header.protocol() {
+            Protocol::TCP => Self::Tcp,
+            Protocol::UDP => Self::Udp,
+            Protocol::ICMP => match icmp::class(transport[icmp::offset::KIND]) {
+                Class::Error => Self::IcmpError,
+                Class::Other => Self::IcmpOther,
+                Class::Reply => Self::IcmpReply,
+                Class::Request => Self::IcmpRequest,
+            },
+            Protocol::DCCP | Protocol::UDP_LITE if transport.len() >= MIN_TRANSPORT_LEN => {
+                Self::AddressChecksummed
+            }
+            _ => Self::Other,
+        }
+    }
+
+    const fn port_at(self, end: End) -> Option<usize> {
+        match (self, end) {
+            (Self::Tcp | Self::Udp, End::Source) => Some(udp::offset::SOURCE_PORT),
+            (Self::Tcp | Self::Udp, End::Destination) => Some(udp::offset::DESTINATION_PORT),
+            (Self::IcmpRequest, End::Source) | (Self::IcmpReply, End::Destination) => {
+                Some(icmp::offset::IDENTIFIER)
+            }
+            (
+                Self::AddressChecksummed
+                | Self::FragmentTail
+                | Self::IcmpError
+                | Self::IcmpOther
+                | Self::IcmpReply
+                | Self::IcmpRequest
+                | Self::Other,
+                End::Source | End::Destination,
+            ) => None,
+        }
+    }
+
+    const fn checksum(self) -> Checksum {
+        match self {
+            Self::AddressChecksummed => Checksum::WithPseudoHeader(udp::offset::CHECKSUM),
+            Self::IcmpReply | Self::IcmpRequest => Checksum::Plain(icmp::offset::CHECKSUM),
+            Self::Tcp => Checksum::WithPseudoHeader(tcp::offset::CHECKSUM),
+            Self::Udp => Checksum::Udp(udp::offset::CHECKSUM),
+            Self::FragmentTail | Self::IcmpError | Self::IcmpOther | Self::Other => Checksum::None,
+        }
+    }
+}
+
+/// Where the transport checksum is, and what it covers.
+enum Checksum {
+    /// None that rewriting touches.
+    None,
+    /// The message only.
+    Plain(usize),
+    /// As with pseudo-header, but zero says that there is none.
+    Udp(usize),
+    /// The addresses too.
+    WithPseudoHeader(usize),
+}
+
+/// Which end of a packet is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Source,
+    Destination,
+}
+
+impl End {
+    const fn addr_at(self) -> usize {
+        match self {
+            Self::Source => ipv4::offset::SOURCE,
+            Self::Destination => ipv4::offset::DESTINATION,
+        }
+    }
+}
+
+/// The endpoint that a packet carries at one end.
+pub(crate) fn endpoint(packet: &[u8], header_len: usize, kind: Kind, end: End) -> Endpoint {
+    let addr = Ipv4Addr::from_bits(u32_at(packet, end.addr_at()));
+    let port = kind.port_at(end).map_or(0, |at| u16_at(packet, header_len + at));
+    Endpoint::v4(addr, port)
+}
+
+/// Writes an endpoint over one end of a packet and mends every checksum that it has; returns what the
+/// whole changed in sum. A checksum beyond the end of a quoted packet needs no mending.
+///
+/// # Panics
+///
+/// If the endpoint's address is not IPv4: sending the packet unchanged would be worse.
+pub(crate) fn rewrite(
+    packet: &mut [u8],
+    header_len: usize,
+    kind: Kind,
+    end: End,
+    to: Endpoint,
+) -> Delta {
+    let IpAddr::V4(to_addr) = to.addr else {
+        panic!("an IPv4 packet cannot carry the address {}", to.addr);
+    };
+
+    let addr = Delta::of_u32(u32_at(packet, end.addr_at()), to_addr.to_bits());
+    packet[end.addr_at()..][..4].copy_from_slice(&to_addr.octets());
+    let header = mend(packet, ipv4::offset::CHECKSUM, |checksum| addr.apply(checksum));
+
+    let port = kind.port_at(end).map_or(Delta::NONE, |at| {
+        let at = header_len + at;
+        let delta = Delta::of_u16(u16_at(packet, at), to.port);
+        put_u16(packet, at, to.port);
+        delta
+    });
+
+    let both = addr.combine(port);
+    let transport = match kind.checksum() {
+        Checksum::None => Delta::NONE,
+        Checksum::Plain(at) => mend(packet, header_len + at, |checksum| port.apply(checksum)),
+        Checksum::Udp(at) => mend(packet, header_len + at, |checksum| both.apply_udp(checksum)),
+        Checksum::WithPseudoHeader(at) => {
+            mend(packet, header_len + at, |checksum| both.apply(checksum))
+        }
+    };
+    both.combine(header).combine(transport)
+}
+
+/// Replaces a checksum, if it is there, and returns what that changes in sum.
+pub(crate) fn mend(bytes: &mut [u8], at: usize, change: impl Fn(u16) -> u16) -> Delta {
+    if at + 2 > bytes.len() {
+        return Delta::NONE;
+    }
+    let old = u16_at(bytes, at);
+    let new = change(old);
+    put_u16(bytes, at, new);
+    Delta::of_u16(old, new)
+}
+
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+pub(crate) fn put_u16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..][..2].copy_from_slice(&value.to_be_bytes());
+}
