@@ -117,7 +117,7 @@ impl Bucket {
 }
 
 /// What only the owner of the table does.
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 impl Bucket {
     /// All entries, vacant ones too.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {

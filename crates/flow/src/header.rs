@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::bucket::Bucket;
 use crate::hash::Secret;
 use crate::record::Record;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 use crate::word::release;
 use crate::word::{Word32, Word64};
 
@@ -123,7 +123,7 @@ impl Header {
 }
 
 /// What only the owner of the table does.
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 impl Header {
     pub(crate) fn set_min_epoch(&self, epoch: u32) {
         self.min_epoch.store(epoch);
@@ -158,7 +158,7 @@ impl Header {
 const SIZES: [u32; 3] =
     [size_of::<Header>() as u32, size_of::<Record>() as u32, size_of::<Bucket>() as u32];
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 impl Counts {
     fn clear(&self) {
         let Self {

@@ -47,20 +47,22 @@ mod nexthop;
 mod record;
 mod session;
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod adopt;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod bits;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod line;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod memory;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod reader;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod slots;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use activity::{Activity, ActivityLine, SideActivity, TcpMark};
 pub use bucket::{Bucket, Entry, Slot};
@@ -71,11 +73,11 @@ pub use nexthop::{NextHop, NextHopId, NextHopState, NextHopValue, Ready};
 pub use record::{Record, Translation};
 pub use session::{Flags, Session, Unencodable};
 
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 pub use adopt::Adoption;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 pub use memory::{Memory, Region};
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 pub use reader::{Reader, Seen, Sessions};
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test))]
 pub use table::{Refused, Writer};

@@ -234,22 +234,28 @@ pub enum EarlyDrop {
     NextHop = 1,
     /// There is no punt port.
     NoPuntPort = 2,
+    /// No worker is there to take it from the punt port.
+    NoWorker = 3,
     /// The source sends more misses than it may.
-    RateLimited = 3,
-    /// It came to the punt port but not from the worker.
-    Stray = 4,
+    RateLimited = 4,
+    /// It came to the punt port, but neither from the programs nor from the worker.
+    Stray = 5,
+    /// It is larger than a frame that the punt port carries.
+    TooBig = 6,
     /// It is shorter than an IPv4 header.
-    Truncated = 5,
+    Truncated = 7,
 }
 
 impl EarlyDrop {
     /// Every reason, by number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Headroom,
         Self::NextHop,
         Self::NoPuntPort,
+        Self::NoWorker,
         Self::RateLimited,
         Self::Stray,
+        Self::TooBig,
         Self::Truncated,
     ];
 
@@ -260,8 +266,10 @@ impl EarlyDrop {
             Self::Headroom => "headroom",
             Self::NextHop => "next-hop-gone",
             Self::NoPuntPort => "no-punt-port",
+            Self::NoWorker => "no-worker",
             Self::RateLimited => "rate-limited",
             Self::Stray => "stray",
+            Self::TooBig => "too-big",
             Self::Truncated => "truncated",
         }
     }

@@ -18,3 +18,6 @@ mod host;
 pub use bpf::{Word32, Word64, acquire, release};
 #[cfg(not(target_arch = "bpf"))]
 pub use host::{Word32, Word64, acquire, release};
+
+#[cfg(all(test, not(target_arch = "bpf")))]
+pub(crate) use host::fuse;

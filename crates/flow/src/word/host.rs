@@ -26,6 +26,10 @@ impl Word32 {
     /// Writes the word.
     #[inline(always)]
     pub fn store(&self, value: u32) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
         self.0.store(value, Ordering::Relaxed);
     }
 }
@@ -52,22 +56,38 @@ impl Word64 {
     /// Writes the word.
     #[inline(always)]
     pub fn store(&self, value: u64) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
         self.0.store(value, Ordering::Relaxed);
     }
 
     /// Adds to the word; nobody's addition is lost.
     #[inline(always)]
     pub fn add(&self, value: u64) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
         self.0.fetch_add(value, Ordering::Relaxed);
     }
 
     /// Sets the given bits (host only).
     pub fn set_bits(&self, bits: u64) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
         self.0.fetch_or(bits, Ordering::Relaxed);
     }
 
     /// Clears the given bits (host only).
     pub fn clear_bits(&self, bits: u64) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
         self.0.fetch_and(!bits, Ordering::Relaxed);
     }
 }
@@ -82,4 +102,35 @@ pub fn acquire() {
 #[inline(always)]
 pub fn release() {
     fence(Ordering::Release);
+}
+
+/// Death at any instant, for the tests of what a successor finds: a thread whose fuse has blown
+/// goes on, but nothing that it writes arrives any more.
+#[cfg(test)]
+pub(crate) mod fuse {
+    use core::cell::Cell;
+
+    std::thread_local! {
+        static STORES_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+
+    /// Lets this thread write to `stores` more words. Whether the fuse blew meanwhile.
+    pub(crate) fn with<T>(stores: usize, run: impl FnOnce() -> T) -> (T, bool) {
+        STORES_LEFT.set(Some(stores));
+        let result = run();
+        // A fuse burns down to zero and blows at the store after that.
+        let blown = STORES_LEFT.take() == Some(usize::MAX);
+        (result, blown)
+    }
+
+    pub(super) fn is_blown() -> bool {
+        STORES_LEFT.with(|left| {
+            match left.get() {
+                None => return false,
+                Some(0 | usize::MAX) => left.set(Some(usize::MAX)),
+                Some(stores) => left.set(Some(stores - 1)),
+            }
+            left.get() == Some(usize::MAX)
+        })
+    }
 }
