@@ -42,11 +42,10 @@ fn the_sample_has_every_key_there_is() {
     let sections = known("none-such = 1");
     assert!(sections.len() > 5, "{sections:?}");
     for section in sections {
-        let (text, keys) = match &table[&section] {
-            toml::Value::Array(list) => {
-                (format!("[[{section}]]\ninterface='e'\nnone-such = 1"), list[0].as_table())
-            }
-            value => (format!("[{section}]\nnone-such = 1"), value.as_table()),
+        let (text, keys) = if let Some(list) = table[&section].as_array() {
+            (format!("[[{section}]]\ninterface='e'\nnone-such = 1"), list[0].as_table())
+        } else {
+            (format!("[{section}]\nnone-such = 1"), table[&section].as_table())
         };
         let keys = keys.unwrap();
         for key in known(&text) {

@@ -92,6 +92,12 @@ impl Report {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
+    /// Line and column, both from 1, of a problem in the text.
+    #[must_use]
+    pub fn place(&self, problem: &Problem) -> Option<(usize, usize)> {
+        problem.span.as_ref().map(|span| self.position(span.start))
+    }
+
     /// Line and column, both from 1, of a byte.
     fn position(&self, offset: usize) -> (usize, usize) {
         let mut offset = offset.min(self.source.text.len());

@@ -1,0 +1,144 @@
+//! The instance's socket, and the lock that makes an instance one.
+//!
+//! The lock decides: whoever holds `<instance>.lock` is the instance, and a socket file found while
+//! holding it belongs to a daemon that died, so it is replaced. The kernel drops the lock with the
+//! process, however that ends. A socket that answers although its lock is free belongs to somebody
+//! else's program (`[control] socket` may name any path) and is refused.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::FlockOperation;
+
+/// Where an instance listens by default.
+pub(crate) fn default_path(instance: &str) -> PathBuf {
+    Path::new(masq_api::SOCKET_DIRECTORY).join(format!("{instance}.sock"))
+}
+
+/// A listening socket that no other daemon can have; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Socket {
+    /// # Errors
+    ///
+    /// When another daemon listens there, or the place cannot be written.
+    pub(crate) fn bind(instance: &str, path: &Path) -> Result<Self> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let lock = lock(instance, &path.with_extension("lock"))?;
+        clear(instance, path)?;
+        let listener = UnixListener::bind(path)
+            .with_context(|| format!("cannot listen on {}", path.display()))?;
+        fs::set_permissions(path, Permissions::from_mode(0o660))
+            .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+        listener.set_nonblocking(true).context("cannot make the control socket non-blocking")?;
+        Ok(Self { listener, path: path.to_owned(), _lock: lock })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // The lock file stays: removing it would let two daemons lock two files of one name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn lock(instance: &str, path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => bail!(
+            "instance {instance} is already running\n\
+             look at it with `masq status --instance {instance}`, or give this one another name \
+             with --instance"
+        ),
+        Err(error) => {
+            Err(io::Error::from(error)).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+/// Removes the socket file of a dead daemon.
+fn clear(instance: &str, path: &Path) -> Result<()> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        bail!(
+            "{} is in the way: it is not a socket\nremove it, or set another `socket` in [control]",
+            path.display()
+        );
+    }
+    if UnixStream::connect(path).is_ok() {
+        bail!(
+            "{} is in use by another program\nend that program, or set another `socket` in \
+             [control] for instance {instance}",
+            path.display()
+        );
+    }
+    fs::remove_file(path)
+        .with_context(|| format!("cannot replace the dead socket {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of this test's own.
+    fn place(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("masq-socket-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        path.join("test.sock")
+    }
+
+    #[test]
+    fn a_second_daemon_is_refused_and_the_first_unharmed() {
+        let path = place("second");
+        let first = Socket::bind("test", &path).unwrap();
+        let error = Socket::bind("test", &path).unwrap_err().to_string();
+        assert!(error.starts_with("instance test is already running"), "{error}");
+        UnixStream::connect(&path).unwrap();
+        drop(first);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_dead_daemons_socket_is_replaced() {
+        let path = place("dead");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let socket = Socket::bind("test", &path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        drop(socket);
+    }
+
+    #[test]
+    fn a_strangers_socket_or_file_is_left_alone() {
+        let path = place("stranger");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let stranger = UnixListener::bind(&path).unwrap();
+        let error = Socket::bind("test", &path).unwrap_err().to_string();
+        assert!(error.contains("in use by another program"), "{error}");
+        drop(stranger);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        let error = Socket::bind("test", &path).unwrap_err().to_string();
+        assert!(error.contains("it is not a socket"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

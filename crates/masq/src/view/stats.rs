@@ -1,0 +1,111 @@
+//! `masq stats`: counters, the most frequent drop first.
+
+use core::fmt::Write;
+
+use masq_api::StatsView;
+
+use super::flows::count;
+use super::table::{Column, Table};
+use super::units;
+
+pub(crate) fn text(stats: &StatsView) -> String {
+    let StatsView { instance, uptime, table, engine, traffic, drops } = stats;
+    let mut text = String::new();
+    let full = if table.capacity == 0 {
+        0.0
+    } else {
+        // Exact enough for a percentage.
+        #[expect(clippy::cast_precision_loss, reason = "a percentage needs three digits")]
+        let full = table.sessions as f64 * 100.0 / table.capacity as f64;
+        full
+    };
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<12}{value}");
+    };
+    line("instance", format!("{instance}, up {}", units::seconds(*uptime)));
+    line(
+        "table",
+        format!(
+            "{} sessions of {} ({full:.1} %), {} mappings, {} refused by a full index",
+            units::grouped(table.sessions),
+            units::grouped(table.capacity),
+            units::grouped(table.mappings),
+            units::grouped(table.refused),
+        ),
+    );
+    line(
+        "sessions",
+        format!(
+            "{} created, {} ended, {} adopted from the daemon before",
+            units::grouped(engine.created),
+            units::grouped(engine.removed),
+            units::grouped(engine.adopted),
+        ),
+    );
+    line("out", count(traffic.egress));
+    line("in", count(traffic.ingress));
+    line("local", format!("{} packets of the host itself", units::grouped(traffic.local)));
+    line("punted", format!("{} packets to the engine", units::grouped(traffic.punted)));
+    line(
+        "engine",
+        format!(
+            "{} datagrams under reassembly, {} ICMP errors sent, {} times out of ports",
+            units::grouped(engine.reassembling),
+            units::grouped(engine.icmp_sent),
+            units::grouped(engine.exhausted),
+        ),
+    );
+    line("dropped", units::grouped(traffic.dropped));
+    if drops.is_empty() {
+        return text;
+    }
+    let mut drops: Vec<_> = drops.iter().collect();
+    drops.sort_by(|a, b| b.packets.cmp(&a.packets).then_with(|| a.reason.cmp(&b.reason)));
+    let rows: Vec<_> = drops
+        .iter()
+        .map(|drop| [units::grouped(drop.packets), drop.reason.clone(), drop.text.clone()])
+        .collect();
+    let mut table = Table::new([
+        Column::right("PACKETS", 9),
+        Column::left("DROPPED AS", 0),
+        Column::left("BECAUSE", 0),
+    ]);
+    text.push('\n');
+    text.push_str(&table.page(&rows));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use masq_api::{Count, DropCount, EngineStats, TableStats, Traffic};
+
+    use super::*;
+
+    #[test]
+    fn counters_and_drops() {
+        let drop = |reason: &str, text: &str, packets| DropCount {
+            reason: reason.into(),
+            text: text.into(),
+            packets,
+        };
+        let stats = StatsView {
+            instance: "default".into(),
+            uptime: 3725.0,
+            table: TableStats { sessions: 1200, mappings: 800, capacity: 65_536, refused: 0 },
+            engine: EngineStats { created: 5000, removed: 3810, adopted: 10, ..<_>::default() },
+            traffic: Traffic {
+                egress: Count { packets: 120_000, bytes: 9_600_000 },
+                ingress: Count { packets: 240_000, bytes: 340_000_000 },
+                local: 311,
+                punted: 360_311,
+                dropped: 17,
+            },
+            drops: vec![
+                drop("no-mapping", "no mapping wants this packet", 2),
+                drop("bad-checksum", "the IPv4 header checksum is wrong", 15),
+            ],
+        };
+        insta::assert_snapshot!(text(&stats));
+    }
+}
