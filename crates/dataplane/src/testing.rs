@@ -46,3 +46,31 @@ fn unshare(flags: UnshareFlags) {
     // SAFETY: no file descriptor table is unshared, so nothing that other threads own is affected.
     unsafe { rustix::thread::unshare_unsafe(flags) }.expect("tests of the dataplane need root");
 }
+
+/// Makes three hosts: the gateway, which is this thread's namespace, and two beside it.
+///
+/// ```text
+///   inside ─── lan  gateway  wan ─── outside
+///   192.168.1.3   .1     203.0.113.1   .178
+/// ```
+pub(crate) fn gateway_topology() {
+    run_all(
+        "
+        ip netns add inside
+        ip netns add outside
+        ip link add lan type veth peer name eth0 netns inside
+        ip link add wan type veth peer name eth0 netns outside
+        ip address add 192.168.1.1/24 dev lan
+        ip address add 203.0.113.1/24 dev wan
+        ip link set lan up
+        ip link set wan up
+        ip netns exec inside ip link set lo up
+        ip netns exec inside ip link set eth0 up
+        ip netns exec inside ip address add 192.168.1.3/24 dev eth0
+        ip netns exec inside ip route add default via 192.168.1.1
+        ip netns exec outside ip link set lo up
+        ip netns exec outside ip link set eth0 up
+        ip netns exec outside ip address add 203.0.113.178/24 dev eth0
+        ",
+    );
+}

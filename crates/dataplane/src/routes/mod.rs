@@ -24,7 +24,7 @@ mod link;
 mod neighbour;
 mod next_hop;
 mod prefix;
-// mod router;
+mod router;
 mod rule;
 mod table;
 
@@ -36,6 +36,7 @@ pub use link::{Address, Link, Links};
 pub use neighbour::{Neighbour, Neighbours};
 pub use next_hop::{NextHopKey, NextHops};
 pub use prefix::Prefix;
+pub use router::Router;
 
 pub use rule::{Rule, RuleAction, Rules};
 pub use table::{Hop, Placement, Route, RouteKind, Table};

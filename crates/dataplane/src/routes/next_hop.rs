@@ -32,7 +32,7 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use crate::shim::Instant;
+use masq_core::Instant;
 use masq_flow::{NextHopId, NextHopState, NextHopValue};
 
 use super::{Link, Mirror, Neighbour};

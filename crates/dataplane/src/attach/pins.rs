@@ -1,0 +1,152 @@
+//! The files of an instance in the BPF file system.
+//!
+//! ```text
+//! <run>/bpf/<instance>/MASQ_…         the maps, by name
+//!                      ingress-<n>    the link of `masq_ingress` on interface number n
+//!                      return         the link of `masq_return` on the punt port's near end
+//!                      punt           the link of `masq_punt_xdp` on its far end
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aya::maps::{MapInfo, MapType};
+use masq_flow::Layout;
+use masq_flow::maps::{self, MapKind, MapSpec};
+
+use crate::bpffs::BpffsError;
+
+/// Where an instance's pins are.
+#[derive(Clone, Debug)]
+pub(crate) struct Pins {
+    directory: PathBuf,
+}
+
+impl Pins {
+    /// The pins of an instance; makes its directory.
+    pub(crate) fn create(bpffs: &Path, instance: &str) -> Result<Self, BpffsError> {
+        let pins = Self::of(bpffs, instance);
+        match std::fs::create_dir(&pins.directory) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                Err(BpffsError::Directory { path: pins.directory, source })
+            }
+            Ok(()) | Err(_) => Ok(pins),
+        }
+    }
+
+    /// The pins of an instance, whether there are any or not.
+    pub(crate) fn of(bpffs: &Path, instance: &str) -> Self {
+        Self { directory: bpffs.join(instance) }
+    }
+
+    /// Whether the instance has pins.
+    pub(crate) fn exist(&self) -> bool {
+        self.directory.exists()
+    }
+
+    /// The pin of a map.
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The pin of the link on an interface.
+    pub(crate) fn ingress(&self, index: u32) -> PathBuf {
+        self.directory.join(format!("{INGRESS}{index}"))
+    }
+
+    /// The pin of the link on the punt port's near end.
+    pub(crate) fn returning(&self) -> PathBuf {
+        self.directory.join("return")
+    }
+
+    /// The pin of the link on the punt port's far end.
+    pub(crate) fn punt(&self) -> PathBuf {
+        self.directory.join("punt")
+    }
+
+    /// The numbers of the interfaces that have a pinned link.
+    pub(crate) fn attached(&self) -> Vec<u32> {
+        let number =
+            |path: PathBuf| path.file_name()?.to_str()?.strip_prefix(INGRESS)?.parse().ok();
+        self.list().into_iter().filter_map(number).collect()
+    }
+
+    /// Every pin.
+    pub(crate) fn list(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.directory).into_iter().flatten();
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.sort();
+        paths
+    }
+
+    /// Removes every pin, links before maps, and the directory.
+    pub(crate) fn remove(&self) -> Vec<io::Error> {
+        let (maps, links): (Vec<_>, Vec<_>) =
+            self.list().into_iter().partition(|path| is_map(path));
+        let mut errors: Vec<_> = links
+            .into_iter()
+            .chain(maps)
+            .filter_map(|path| std::fs::remove_file(path).err())
+            .collect();
+        match std::fs::remove_dir(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => errors.push(error),
+            Ok(()) | Err(_) => {}
+        }
+        errors
+    }
+
+    /// Removes the pins of maps that this program would lay out otherwise; says which.
+    ///
+    /// A table of another size or version cannot be adopted. Programs that use the old maps keep
+    /// them until they are replaced.
+    pub(crate) fn discard_unlike(&self, layout: Layout) -> io::Result<Vec<&'static str>> {
+        let unlike = |spec: &MapSpec| match MapInfo::from_pin(self.map(spec.name)) {
+            Ok(info) => !is_like(&info, spec, layout),
+            // No pin, or none of a map.
+            Err(_) => self.map(spec.name).exists(),
+        };
+        if !maps::ALL.iter().any(unlike) {
+            return Ok(Vec::new());
+        }
+        // All or none: a record of one table means nothing with the index of another.
+        let mut discarded = Vec::new();
+        for spec in maps::ALL {
+            match std::fs::remove_file(self.map(spec.name)) {
+                Ok(()) => discarded.push(spec.name),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(discarded)
+    }
+}
+
+/// How many entries a map has in a table of this layout.
+pub(crate) fn entries(spec: &MapSpec, layout: Layout) -> u32 {
+    match spec.name {
+        maps::RECORDS => layout.slots,
+        maps::INDEX => layout.buckets,
+        _ => spec.max_entries,
+    }
+}
+
+fn is_like(info: &MapInfo, spec: &MapSpec, layout: Layout) -> bool {
+    let kind = match spec.kind {
+        MapKind::Array => MapType::Array,
+        MapKind::Hash => MapType::Hash,
+        MapKind::LruHash => MapType::LruHash,
+        MapKind::PerCpuArray => MapType::PerCpuArray,
+        MapKind::XskMap => MapType::XskMap,
+    };
+    info.map_type().is_ok_and(|found| found == kind)
+        && info.key_size() as usize == spec.key_size
+        && info.value_size() as usize == spec.value_size
+        && info.max_entries() == entries(spec, layout)
+}
+
+fn is_map(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| maps::ALL.iter().any(|spec| spec.name == name))
+}
+
+const INGRESS: &str = "ingress-";

@@ -1,0 +1,207 @@
+//! The punt port as the worker sees it: packets in, packets out, and what is under way.
+//!
+//! A punted frame begins with a [`PuntHeader`] and an Ethernet header; between them and on from
+//! there is the IPv4 packet, which the engine rewrites in place. The same buffer goes back with a
+//! [`ReturnHeader`] in the place of the two addresses:
+//!
+//! ```text
+//!   punted     │ PuntHeader 16 │ addresses 12 │ type 2 │ packet …
+//!   returned                   │ ReturnHeader │ type 2 │ packet …
+//! ```
+//!
+//! # Fairness
+//!
+//! A sent buffer comes back when the last device has freed the packet, which may be never for a
+//! device whose queue has stopped. So at most [`OUTSTANDING_MAX`] buffers are under way to one next
+//! hop; what comes beyond that is dropped and counted, and the other next hops have theirs.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use masq_core::PortId;
+use masq_flow::NextHopId;
+use masq_flow::punt::{PuntHeader, Return, ReturnHeader};
+use zerocopy::IntoBytes;
+
+use crate::sys::xsk::{BUFFER_LEN, Frame, Xsk};
+
+/// The worker's end of the punt port.
+#[derive(Debug)]
+pub(crate) struct PuntPort {
+    xsk: Xsk,
+    /// Buffers under way, by next hop; number 0 counts those for the host itself.
+    outstanding: Vec<u32>,
+    counts: PuntCounts,
+}
+
+/// What happened at the punt port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PuntCounts {
+    /// Packets that arrived.
+    pub received: u64,
+    /// Packets sent to next hops.
+    pub forwarded: u64,
+    /// Packets given to the host.
+    pub local: u64,
+    /// Frames without a punt header of ours.
+    pub foreign: u64,
+    /// Packets dropped because too many were under way to their next hop.
+    pub busy: u64,
+    /// Packets of our own that found no buffer.
+    pub no_buffer: u64,
+    /// Packets that the kernel dropped because the worker did not keep up.
+    pub overrun: u64,
+    /// Descriptors of the kernel that made no sense.
+    pub nonsense: u64,
+}
+
+/// A packet that arrived.
+#[derive(Debug)]
+pub(crate) struct Punted {
+    /// Where it arrived.
+    pub(crate) port: PortId,
+    /// Where it lies.
+    pub(crate) frame: Frame,
+    /// The length of the packet, without any header of the link.
+    pub(crate) len: usize,
+}
+
+impl PuntPort {
+    /// Opens the port on the far end of the pair.
+    pub(crate) fn open(far: u32, next_hops: usize) -> io::Result<Self> {
+        let xsk = Xsk::open(far, BUFFERS)?;
+        Ok(Self { xsk, outstanding: vec![0; next_hops], counts: PuntCounts::default() })
+    }
+
+    /// Takes the next packet.
+    pub(crate) fn receive(&mut self) -> Option<Punted> {
+        loop {
+            let mut frame = self.xsk.receive()?;
+            let bytes = self.xsk.bytes(&frame);
+            let Some((header, rest)) = PuntHeader::split(bytes) else {
+                self.counts.foreign += 1;
+                self.xsk.release(frame);
+                continue;
+            };
+            let Some(available) = rest.len().checked_sub(ETHERNET_LEN) else {
+                self.counts.foreign += 1;
+                self.xsk.release(frame);
+                continue;
+            };
+            let port = PortId(header.ifindex());
+            let len = match usize::from(header.length()) {
+                0 => available,
+                len => len.min(available),
+            };
+            frame.advance(PuntHeader::LEN);
+            self.counts.received += 1;
+            return Some(Punted { port, frame, len });
+        }
+    }
+
+    /// Takes an empty buffer for a packet of our own.
+    pub(crate) fn allocate(&mut self) -> Option<Frame> {
+        let mut frame = self.xsk.allocate(HEADROOM);
+        match &mut frame {
+            Some(frame) => {
+                let ethernet = self.xsk.bytes(frame);
+                ethernet[ETHERNET_LEN - 2..ETHERNET_LEN].copy_from_slice(&ETHERTYPE_IPV4);
+            }
+            None => self.counts.no_buffer += 1,
+        }
+        frame
+    }
+
+    /// The packet in a frame, and all the room behind it.
+    pub(crate) fn packet(&mut self, frame: &Frame) -> &mut [u8] {
+        &mut self.xsk.bytes(frame)[ETHERNET_LEN..]
+    }
+
+    /// Sends a packet of `len` bytes to a next hop.
+    pub(crate) fn forward(&mut self, frame: Frame, len: usize, next_hop: NextHopId, port: PortId) {
+        let under_way = self.outstanding.get_mut(usize::from(next_hop.0));
+        match under_way {
+            Some(under_way) if *under_way < OUTSTANDING_MAX => *under_way += 1,
+            Some(_) | None => {
+                self.counts.busy += 1;
+                self.xsk.release(frame);
+                return;
+            }
+        }
+        self.counts.forwarded += 1;
+        self.send(frame, len, Return::Forward { next_hop, ifindex: port.0 }, next_hop.0);
+    }
+
+    /// Gives a packet of `len` bytes to the host, as if it arrived at `port`.
+    pub(crate) fn local(&mut self, frame: Frame, len: usize, port: PortId) {
+        if self.outstanding[0] >= OUTSTANDING_MAX {
+            self.counts.busy += 1;
+            self.xsk.release(frame);
+            return;
+        }
+        self.outstanding[0] += 1;
+        self.counts.local += 1;
+        self.send(frame, len, Return::Local { ifindex: port.0 }, 0);
+    }
+
+    /// Gives a buffer back unused.
+    pub(crate) fn release(&mut self, frame: Frame) {
+        self.xsk.release(frame);
+    }
+
+    /// Takes back buffers of packets that have left.
+    pub(crate) fn reclaim(&mut self) {
+        let Self { xsk, outstanding, .. } = self;
+        xsk.reclaim(|next_hop| {
+            if let Some(under_way) = outstanding.get_mut(usize::from(next_hop)) {
+                *under_way = under_way.saturating_sub(1);
+            }
+        });
+    }
+
+    /// Has the kernel work: send what is queued, receive into what is free. True when some of it
+    /// has to be tried again soon.
+    pub(crate) fn flush(&mut self) -> bool {
+        self.xsk.flush()
+    }
+
+    /// What happened so far.
+    pub(crate) fn counts(&self) -> PuntCounts {
+        let kernel = self.xsk.statistics().ok();
+        let overrun = kernel.map_or(0, |kernel| {
+            let lost = [kernel.rx_ring_full, kernel.rx_fill_ring_empty_descs];
+            kernel.rx_dropped + lost.into_iter().flatten().sum::<u64>()
+        });
+        PuntCounts { overrun, nonsense: self.xsk.nonsense(), ..self.counts }
+    }
+
+    fn send(&mut self, mut frame: Frame, len: usize, to: Return, tag: u16) {
+        frame.set_len(ETHERNET_LEN + len);
+        let header = ReturnHeader::new(to);
+        self.xsk.bytes(&frame)[..ReturnHeader::LEN].copy_from_slice(header.as_bytes());
+        self.xsk.send(frame, tag);
+    }
+}
+
+impl AsFd for PuntPort {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.xsk.as_fd()
+    }
+}
+
+/// How many buffers the socket has: 32 MiB, half of them to receive into.
+const BUFFERS: u32 = 8192;
+/// How many buffers may be under way to one next hop.
+const OUTSTANDING_MAX: u32 = 1024;
+/// The kernel's room before a packet, and ours for a punt header.
+const HEADROOM: usize = 256 + PuntHeader::LEN;
+const ETHERNET_LEN: usize = 14;
+const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+
+/// The longest IP packet that fits the punt port; the eBPF programs drop what is longer.
+pub(crate) const PACKET_MAX: u32 = PUNT_MTU - (PuntHeader::LEN + ETHERNET_LEN) as u32;
+/// The longest frame that a veth takes with an XDP program: a page less the kernel's headroom, its
+/// packet trailer and the Ethernet header, rounded down.
+pub(crate) const PUNT_MTU: u32 = 3500;
+
+const _: () = assert!(HEADROOM + ETHERNET_LEN + PUNT_MTU as usize <= BUFFER_LEN);

@@ -1,0 +1,202 @@
+//! The engine's question "where does this packet go", answered by mirror and next hops.
+//!
+//! The router belongs to the worker thread: it applies changes between batches and answers during
+//! them. Asking enters a next hop in the table, so that is behind a [`RefCell`]; asking also needs
+//! the time, which the worker sets once per batch.
+
+use core::cell::{Cell, RefCell};
+
+use masq_core::{Instant, NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
+use masq_flow::{NextHopId, NextHopState as Known, NextHopValue};
+
+use super::next_hop::without_neighbours;
+use super::{Answer, Change, Effect, Mirror, NextHopKey, NextHops, Query};
+
+/// The mirror and the next hops, as the engine sees them.
+#[derive(Debug)]
+pub struct Router {
+    mirror: Mirror,
+    next_hops: RefCell<NextHops>,
+    now: Cell<Instant>,
+}
+
+impl Router {
+    /// Makes a router for next hop numbers below `capacity`.
+    pub fn new(mirror: Mirror, capacity: usize) -> Self {
+        let next_hops = RefCell::new(NextHops::new(capacity));
+        Self { mirror, next_hops, now: Cell::new(Instant::ZERO) }
+    }
+
+    /// The picture that answers are made from.
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// Sets the time of the batch and gives up neighbours that do not answer.
+    pub fn set_now(&mut self, now: Instant) {
+        self.now.set(now);
+        self.next_hops.get_mut().handle_timeout(now);
+    }
+
+    /// When [`Router::set_now`] should be called even without a batch.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_hops.borrow().poll_timeout()
+    }
+
+    /// Takes one change.
+    pub fn apply(&mut self, change: Change) -> Effect {
+        let touched = match &change {
+            Change::Link(link) => Some((link.index, None)),
+            Change::LinkGone(index) => Some((*index, None)),
+            Change::Neighbour { link, address, .. } => Some((*link, Some(*address))),
+            Change::Address(_)
+            | Change::AddressGone(_)
+            | Change::Route { .. }
+            | Change::RouteGone { .. }
+            | Change::Rule(_)
+            | Change::RuleGone(_) => None,
+        };
+        let effect = self.mirror.apply(change);
+        if let Some((link, neighbour)) = touched {
+            self.next_hops.get_mut().refresh(self.now.get(), &self.mirror, link, neighbour);
+        }
+        effect
+    }
+
+    /// Takes a complete, fresh picture.
+    pub fn replace(&mut self, fresh: Mirror) {
+        self.mirror.replace(fresh);
+        self.next_hops.get_mut().refresh_all(self.now.get(), &self.mirror);
+    }
+
+    /// The next number whose next hop is not what it was when last polled.
+    pub fn poll_changed(&mut self) -> Option<(NextHopId, NextHopValue)> {
+        let next_hops = self.next_hops.get_mut();
+        let id = next_hops.poll_changed()?;
+        Some((id, next_hops.value(id).unwrap_or_default()))
+    }
+
+    /// The next neighbour that the kernel should resolve or confirm.
+    pub fn poll_resolve(&mut self) -> Option<NextHopKey> {
+        self.next_hops.get_mut().poll_resolve()
+    }
+
+    /// What the engine calls a next hop of that value.
+    pub fn state(value: &NextHopValue) -> NextHopState {
+        match value.state {
+            Known::Ready => NextHopState::Ready,
+            Known::Resolving => NextHopState::Resolving,
+            Known::Empty | Known::Failed => NextHopState::Failed,
+        }
+    }
+}
+
+impl Routes for Router {
+    fn route(&self, query: &RouteQuery) -> Route {
+        let asked = Query {
+            destination: query.destination,
+            source: query.source,
+            arriving: query.arriving.map(|port| port.0),
+            mark: query.mark,
+        };
+        let (hop, route) = match self.mirror.lookup(&asked) {
+            Answer::Blackhole => return Route::Blackhole,
+            Answer::Broadcast => return Route::Broadcast,
+            Answer::Local => return Route::Local,
+            Answer::NoRoute => return Route::NoRoute,
+            Answer::Prohibited => return Route::Prohibited,
+            Answer::Unreachable => return Route::Unreachable,
+            Answer::Unicast(hop, route) => (hop, route),
+        };
+        let Some(link) = self.mirror.links().get(hop.link) else { return Route::NoRoute };
+        let neighbour = if without_neighbours(link) {
+            None
+        } else {
+            Some(hop.gateway.unwrap_or(query.destination))
+        };
+        let key = NextHopKey { link: hop.link, neighbour };
+        let mut next_hops = self.next_hops.borrow_mut();
+        let id = next_hops.intern(self.now.get(), &self.mirror, key);
+        let value = id.and_then(|id| next_hops.value(id));
+        Route::Unicast(NextHop {
+            // A table full of next hops in use cannot be told from a neighbour that is absent.
+            id: id.unwrap_or(NextHopId::NONE),
+            port: PortId(hop.link),
+            mtu: route.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu)),
+            state: value.map_or(NextHopState::Failed, |value| Self::state(&value)),
+        })
+    }
+
+    fn next_hop_state(&self, id: NextHopId) -> NextHopState {
+        let value = self.next_hops.borrow().value(id);
+        value.map_or(NextHopState::Failed, |value| Self::state(&value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::tests::ethernet;
+    use super::super::rule::TABLE_MAIN;
+    use super::super::table::tests::{prefix, via};
+    use super::super::{Link, Neighbour, Placement, Route as KernelRoute, Rule};
+    use super::*;
+
+    const MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x99];
+
+    fn router() -> Router {
+        let mut router = Router::new(Mirror::default(), 16);
+        router.apply(Change::Link(ethernet(2, "wan")));
+        router.apply(Change::Link(Link { layer3: true, ..ethernet(5, "tun0") }));
+        Rule::defaults().into_iter().for_each(|rule| {
+            router.apply(Change::Rule(rule));
+        });
+        let mut add = |net, route| {
+            let (prefix, placement) = (prefix(net), Placement::Prepend);
+            router.apply(Change::Route { table: TABLE_MAIN, prefix, route, placement });
+        };
+        add("0.0.0.0/0", KernelRoute { mtu: Some(1280), ..via(2, "192.0.2.254") });
+        add("10.0.0.0/8", via(5, "10.0.0.1"));
+        router
+    }
+
+    fn ask(router: &Router, destination: &str) -> NextHop {
+        let query = RouteQuery {
+            destination: destination.parse().unwrap(),
+            source: "192.0.2.1".parse().unwrap(),
+            arriving: None,
+            mark: 0,
+        };
+        match router.route(&query) {
+            Route::Unicast(next_hop) => next_hop,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_one_next_hop_for_all_destinations_behind_it() {
+        let mut router = router();
+        let first = ask(&router, "203.0.113.1");
+        assert_eq!((first.port, first.mtu), (PortId(2), 1280));
+        assert_eq!(first.state, NextHopState::Resolving);
+        assert_eq!(ask(&router, "203.0.113.2").id, first.id);
+        let gateway = "192.0.2.254".parse().unwrap();
+        let key = NextHopKey { link: 2, neighbour: Some(gateway) };
+        assert_eq!(router.poll_resolve(), Some(key));
+        assert_eq!(router.poll_resolve(), None);
+
+        let neighbour = Some(Neighbour::Reachable(MAC));
+        router.apply(Change::Neighbour { link: 2, address: gateway, neighbour });
+        assert_eq!(ask(&router, "203.0.113.2").state, NextHopState::Ready);
+        assert_eq!(router.next_hop_state(first.id), NextHopState::Ready);
+        let (id, value) = core::iter::from_fn(|| router.poll_changed()).last().unwrap();
+        assert_eq!((id, value.destination, value.ifindex), (first.id, MAC, 2));
+    }
+
+    #[test]
+    fn a_link_without_neighbours_needs_no_gateway() {
+        let router = router();
+        let next_hop = ask(&router, "10.9.9.9");
+        assert_eq!((next_hop.port, next_hop.state), (PortId(5), NextHopState::Ready));
+        assert_eq!(ask(&router, "10.8.8.8").id, next_hop.id);
+    }
+}
