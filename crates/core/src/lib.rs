@@ -1,1 +1,43 @@
-//! The NAT engine: sans-IO, no clock, no threads
+//! The NAT engine: a pure state machine.
+//!
+//! ```text
+//!            packets             now, routes              packets, verdicts
+//!   ─────────────────► Engine::process ─────────────────────────────────────►
+//!   policy, sockets,   Engine::handle_*    Engine::poll_transmit    (errors, fragments)
+//!   next hops        ►                     Engine::poll_event       (what happened)
+//!                                          Engine::poll_timeout     (when to call again)
+//! ```
+//!
+//! No socket, no clock, no thread, no global. Time is an argument, randomness comes from a seed,
+//! and nothing observable depends on the order of a hash map: the same seed and the same packets
+//! give the same bytes.
+
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod fragment;
+pub mod frame;
+pub mod held;
+pub mod icmp;
+pub mod limits;
+pub mod martian;
+pub mod policy;
+pub mod port_set;
+pub mod ports;
+pub mod random;
+pub mod routes;
+pub mod stats;
+pub mod time;
+pub mod verdict;
+
+pub use event::{EndReason, Event};
+pub use frame::Frame;
+pub use policy::{
+    Filtering, HostPort, Inside, Mapping, Outside, Policy, Pooling, PortRanges, Prefix, Realm,
+    TimeoutClass, Timeouts,
+};
+pub use random::Random;
+pub use routes::{NextHop, NextHopId, NextHopState, PortId, Route, RouteQuery, Routes};
+pub use stats::{Count, Stats};
+pub use time::{Duration, Instant};
+pub use verdict::{DropReason, Egress, Transmit, Verdict};
