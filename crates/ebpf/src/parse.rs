@@ -5,6 +5,7 @@
 
 use masq_flow::key::{Key4, unpack_ports};
 use masq_wire::Protocol;
+use masq_wire::icmp::{self, Class};
 
 use crate::skb::Skb;
 
@@ -91,18 +92,17 @@ fn transport(skb: Skb<'_>, start: usize, key: &mut Key4) -> Kind {
 
 #[inline(always)]
 fn icmp(kind: u8, [i0, i1]: [u8; 2], key: &mut Key4) -> Kind {
-    match kind {
-        // Echo, timestamp, information, address mask: RFC 792 and 950.
-        8 | 13 | 15 | 17 => {
+    match icmp::class(kind) {
+        Class::Request => {
             key.ports = u32::from_ne_bytes([i0, i1, 0, 0]);
             Kind::Request
         }
-        0 | 14 | 16 | 18 => {
+        Class::Reply => {
             key.ports = u32::from_ne_bytes([0, 0, i0, i1]);
             Kind::Reply
         }
-        // Unreachable, source quench, time exceeded, parameter problem: about a packet that was sent.
-        3 | 4 | 11 | 12 => Kind::IcmpError,
-        _ => Kind::IcmpOther,
+        // A redirect quotes a packet, but speaks to the router that sent it: RFC 792.
+        Class::Error if kind != icmp::kind::REDIRECT => Kind::IcmpError,
+        Class::Error | Class::Other => Kind::IcmpOther,
     }
 }
