@@ -14,16 +14,20 @@
 mod identification;
 mod partial;
 mod reassembler;
+mod split;
 #[cfg(test)]
 mod tests;
 
 use core::net::IpAddr;
 
-use masq_wire::Protocol;
+use masq_wire::{Packet, Protocol};
 use thiserror::Error;
+
+use crate::routes::PortId;
 
 pub use self::identification::Identifications;
 pub use self::reassembler::{Expired, Reassembler, ReassemblyCounts, ReassemblyLimits};
+pub use self::split::{Split, SplitError};
 
 /// Which datagram a fragment belongs to.
 ///
@@ -32,7 +36,7 @@ pub use self::reassembler::{Expired, Reassembler, ReassemblyCounts, ReassemblyLi
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DatagramKey {
     /// The interface where its fragments arrive.
-    pub interface: u32,
+    pub interface: PortId,
     /// Who sent it.
     pub source: IpAddr,
     /// To whom.
@@ -75,20 +79,66 @@ impl Fragment<'_> {
     }
 }
 
+impl<'a> Fragment<'a> {
+    /// Reads a fragment that arrived on an interface.
+    #[must_use]
+    pub fn of(packet: &'a Packet<'_>, interface: PortId) -> Self {
+        let (header, payload) = packet.bytes().split_at(packet.header_len());
+        Self {
+            key: DatagramKey {
+                interface,
+                source: packet.source().into(),
+                destination: packet.destination().into(),
+                protocol: packet.protocol(),
+                identification: packet.identification().into(),
+            },
+            offset: packet.fragment_offset(),
+            more: packet.more_fragments(),
+            dont_fragment: packet.dont_fragment(),
+            header,
+            payload,
+        }
+    }
+}
+
 /// A whole datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// Which one.
     pub key: DatagramKey,
-    /// The whole packet: the first fragment's header with its options, as if never fragmented.
+    /// The whole packet: the first fragment's header with its options, as if never fragmented. It has
+    /// yet to be parsed, since only now its transport header and lengths can be judged.
     ///
     /// The congestion mark of any fragment is on it (RFC 3168 §5.3).
     pub packet: Vec<u8>,
+    /// How its fragments were.
+    pub origin: Origin,
+}
+
+/// How the fragments of a datagram were, which bounds those on the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
     /// Length of the largest fragment, header included: what the path to us carries.
     pub largest_fragment: u16,
-    /// The largest fragment had DF set, and so has the packet: fragments on the way out have it too
-    /// and are not larger.
+    /// The largest fragment had DF set, and so has the packet.
     pub dont_fragment: bool,
+}
+
+impl Origin {
+    /// Returns how long the fragments on the way out may be, given the MTU there; none if the sender
+    /// has to send smaller ones itself, which an ICMP "fragmentation needed" tells it.
+    ///
+    /// Who sends fragments with DF discovers the path's MTU with them; it would not
+    /// learn the truth if they were made larger or smaller on the way.
+    #[must_use]
+    pub fn mtu(self, mtu: usize) -> Option<usize> {
+        let largest = usize::from(self.largest_fragment);
+        match (self.dont_fragment, largest <= mtu) {
+            (true, true) => Some(largest),
+            (true, false) => None,
+            (false, _) => Some(mtu),
+        }
+    }
 }
 
 /// What a fragment led to.

@@ -291,7 +291,7 @@ mod tests {
                 match step {
                     0 => drop(held.release(next_hop)),
                     1 => while held.expire(now).is_some() {},
-                    2 => now = now + Duration::from_millis(size as u64 * 10),
+                    2 => now += Duration::from_millis(size as u64 * 10),
                     _ => {
                         held.hold(now, next_hop, &vec![0; size], ());
                     }

@@ -61,9 +61,9 @@ impl Default for HostLimits {
 /// A rate with the number that may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// New sessions per second in the long run.
+    /// How many per second in the long run.
     pub per_second: u32,
-    /// New sessions that may follow each other without a pause.
+    /// How many may follow each other without a pause.
     pub burst: u32,
 }
 
@@ -137,14 +137,19 @@ impl Host {
             return Err(Limit::Mappings);
         }
         let Some(rate) = limits.rate else { return Ok(()) };
-        let tolerance = rate.interval() * rate.burst.saturating_sub(1);
-        if self.due > now + tolerance { Err(Limit::Rate) } else { Ok(()) }
+        if self.due > now + rate.tolerance() { Err(Limit::Rate) } else { Ok(()) }
     }
 }
 
 impl Rate {
-    fn interval(self) -> Duration {
+    /// Time between two of them in the long run.
+    pub(crate) fn interval(self) -> Duration {
         Duration::from_secs(1) / self.per_second.max(1)
+    }
+
+    /// How far ahead of its time one may come.
+    pub(crate) fn tolerance(self) -> Duration {
+        self.interval() * self.burst.saturating_sub(1)
     }
 }
 

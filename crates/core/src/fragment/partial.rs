@@ -11,9 +11,10 @@
 //! ```
 
 use masq_wire::Protocol;
-use masq_wire::checksum::Sum;
+use masq_wire::fragment::reassembled;
+use masq_wire::ipv4::{DONT_FRAGMENT, MAX_TOTAL_LEN, offset};
 
-use super::{Datagram, DatagramKey, Fragment, FragmentError};
+use super::{Datagram, DatagramKey, Fragment, FragmentError, Origin};
 use crate::time::Instant;
 
 /// What a datagram costs besides its bytes, about.
@@ -24,8 +25,8 @@ const PIECE_OVERHEAD: usize = 40;
 const TCP_FIRST_FRAGMENT: usize = 16;
 /// RFC 3128 §2.2: a second fragment of TCP cannot begin this early, for the same reason.
 const TCP_TORN_OFFSET: usize = 8;
-/// Largest IPv4 datagram.
-const MAX_DATAGRAM: usize = 65_535;
+/// Both bits of RFC 3168 §5.
+const CONGESTION_EXPERIENCED: u8 = 0b11;
 
 /// A datagram with holes.
 #[derive(Debug)]
@@ -153,22 +154,27 @@ impl Partial {
     }
 
     pub(super) fn into_datagram(self, key: DatagramKey) -> Result<Datagram, FragmentError> {
-        let total_len = self.header.len() + self.received;
-        let Ok(total_len) = u16::try_from(total_len) else { return Err(FragmentError::TooLong) };
         // RFC 3168 §5.3: a mark on one fragment is a mark on the datagram, which cannot be if
         // another fragment says that its sender knows no marks.
         let [unaware, _, _, congested] = self.ecn_seen;
         if congested && unaware {
             return Err(FragmentError::EcnMixture);
         }
+        let largest_fragment = self.largest as u16;
         let dont_fragment = self.largest_unfragmentable == self.largest;
-        let mut packet = Vec::with_capacity(usize::from(total_len));
-        packet.extend_from_slice(&self.header);
-        seal_header(&mut packet, total_len, dont_fragment, congested);
+        let mut packet = self.header;
+        if congested {
+            packet[offset::TOS] |= CONGESTION_EXPERIENCED;
+        }
+        let flags = if dont_fragment { DONT_FRAGMENT } else { 0 };
+        packet[offset::FRAGMENT..][..2].copy_from_slice(&flags.to_be_bytes());
+        packet.reserve_exact(self.received);
         for piece in &self.pieces {
             packet.extend_from_slice(&piece.bytes);
         }
-        Ok(Datagram { key, packet, largest_fragment: self.largest as u16, dont_fragment })
+        // Seals the header; its length is the only thing left that can be wrong.
+        reassembled(&mut packet).map_err(|_| FragmentError::TooLong)?;
+        Ok(Datagram { key, packet, origin: Origin { largest_fragment, dont_fragment } })
     }
 
     pub(super) fn into_first_fragment(self) -> Option<Vec<u8>> {
@@ -179,18 +185,6 @@ impl Partial {
     }
 }
 
-/// Turns a first fragment's header into that of the whole datagram.
-fn seal_header(header: &mut [u8], total_len: u16, dont_fragment: bool, congested: bool) {
-    if congested {
-        header[1] |= 0b11;
-    }
-    header[2..4].copy_from_slice(&total_len.to_be_bytes());
-    header[6..8].copy_from_slice(&(u16::from(dont_fragment) << 14).to_be_bytes());
-    header[10..12].fill(0);
-    let checksum = Sum::ZERO.add_bytes(header).checksum();
-    header[10..12].copy_from_slice(&checksum.to_be_bytes());
-}
-
 /// Judges what a fragment says of itself.
 pub(super) fn check_alone(fragment: &Fragment<'_>) -> Result<(), FragmentError> {
     if fragment.payload.is_empty() {
@@ -199,7 +193,7 @@ pub(super) fn check_alone(fragment: &Fragment<'_>) -> Result<(), FragmentError> 
     if fragment.more && !fragment.payload.len().is_multiple_of(8) {
         return Err(FragmentError::Misaligned);
     }
-    if fragment.header.len() + fragment.end() > MAX_DATAGRAM {
+    if fragment.header.len() + fragment.end() > MAX_TOTAL_LEN {
         return Err(FragmentError::TooLong);
     }
     let torn = match fragment.offset {

@@ -26,6 +26,7 @@ use core::net::IpAddr;
 
 use super::partial::{Fit, Partial, check_alone, cost};
 use super::{DatagramKey, Fragment, FragmentError, Progress};
+use crate::routes::PortId;
 use crate::time::{Duration, Instant};
 
 /// Bounds of what waits for its missing pieces.
@@ -113,7 +114,7 @@ pub struct Reassembler {
 }
 
 /// A source is told apart by interface: on another one it may be somebody else.
-type Source = (u32, IpAddr);
+type Source = (PortId, IpAddr);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Usage {

@@ -6,6 +6,7 @@ use masq_wire::checksum::Sum;
 use proptest::prelude::*;
 
 use super::*;
+use crate::routes::PortId;
 use crate::time::{Duration, Instant};
 
 const START: Instant = Instant::ZERO;
@@ -37,7 +38,7 @@ fn rfc_4787_req_14_datagrams_are_not_mixed_up() {
         DatagramKey { source: X, ..key() },
         DatagramKey { destination: S, ..key() },
         DatagramKey { protocol: Protocol::ICMP, ..key() },
-        DatagramKey { interface: 2, ..key() },
+        DatagramKey { interface: PortId(2), ..key() },
     ];
     for other in keys {
         let mut reassembler = reassembler();
@@ -67,7 +68,7 @@ fn the_header_is_that_of_an_unfragmented_datagram() {
     assert_eq!(header[6..8], [0, 0], "neither more fragments nor an offset");
     assert_eq!(header[20..], [7, 7, 4, 0, 0, 0, 0, 0]);
     assert!(Sum::ZERO.add_bytes(header).verifies());
-    assert_eq!(whole.largest_fragment, 28 + 1480);
+    assert_eq!(whole.origin.largest_fragment, 28 + 1480);
 }
 
 #[test]
@@ -83,9 +84,19 @@ fn df_is_kept_when_the_largest_fragment_had_it() {
             whole = complete(reassembler.insert(START, &fragment));
         }
         let whole = whole.unwrap();
-        assert_eq!(whole.dont_fragment, expected, "{marked:?}");
+        assert_eq!(whole.origin.dont_fragment, expected, "{marked:?}");
         assert_eq!(whole.packet[6] & 0x40 != 0, expected);
     }
+}
+
+#[test]
+fn fragments_with_df_leave_as_large_as_they_came_or_not_at_all() {
+    let origin = |dont_fragment| Origin { largest_fragment: 1400, dont_fragment };
+    assert_eq!(origin(true).mtu(1500), Some(1400));
+    assert_eq!(origin(true).mtu(1400), Some(1400));
+    assert_eq!(origin(true).mtu(1280), None);
+    assert_eq!(origin(false).mtu(1500), Some(1500));
+    assert_eq!(origin(false).mtu(1280), Some(1280));
 }
 
 #[test]
@@ -403,7 +414,7 @@ proptest! {
         let header = header_with_options(&[]);
         let mut now = START;
         for (host, identification, offset, len, more, wait) in steps {
-            now = now + Duration::from_millis(wait);
+            now += Duration::from_millis(wait);
             while reassembler.expire(now).is_some() {}
             let key = DatagramKey {
                 source: Ipv4Addr::from_bits(host).into(),
@@ -482,7 +493,7 @@ fn payload(len: usize) -> Vec<u8> {
 
 fn key() -> DatagramKey {
     DatagramKey {
-        interface: 1,
+        interface: PortId(1),
         source: S,
         destination: X,
         protocol: Protocol::UDP,

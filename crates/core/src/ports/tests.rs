@@ -312,7 +312,7 @@ proptest! {
                         model.resting.push((now + REST.duration, port));
                     }
                 }
-                Step::Wait(seconds) => now = now + Duration::from_secs(seconds),
+                Step::Wait(seconds) => now += Duration::from_secs(seconds),
                 Step::Allow(first, last) => {
                     allow(&mut ports, &mut model, first, last);
                 }
@@ -323,7 +323,7 @@ proptest! {
         }
 
         // After every rest is over, exactly what is allowed and unused can be had.
-        now = now + Duration::from_secs(1_000);
+        now += Duration::from_secs(1_000);
         let mut left = BTreeSet::new();
         while let Ok(port) = ports.allocate(now, X, PortSpace::Udp, Wish::identifier(0)) {
             prop_assert!(left.insert(port));
