@@ -55,7 +55,7 @@ fn dispatch(command: Command, instance: &str) -> Result<()> {
             ask(instance, async |client| look::reload(&client, reload).await)
         }
         Command::Doctor(output) => todo!(),
-        Command::Demo(demo) => todo!(),
+        Command::Demo(demo) => demo::demo(demo),
         Command::Detach(output) => todo!(),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -23,6 +23,8 @@ pub(crate) enum News {
     Table(Vec<FlowView>, Box<StatsView>),
     /// The server received packets from these addresses, so many from each.
     Seen(BTreeMap<IpAddr, u64>),
+    /// How to enter each host, when the lab is kept.
+    WaysIn(Vec<(String, String)>),
     /// The script has ended.
     End,
 }
@@ -65,6 +67,7 @@ pub(crate) struct Model {
     /// Since the demo began; the view sets it before it draws.
     pub(crate) now: Duration,
     pub(crate) ended: bool,
+    pub(crate) ways_in: Vec<(String, String)>,
 }
 
 /// The three hosts.
@@ -93,6 +96,7 @@ impl Model {
             seen: BTreeMap::new(),
             now: Duration::ZERO,
             ended: false,
+            ways_in: Vec::new(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Model {
                 self.stats = *stats;
             }
             News::Seen(seen) => self.seen = seen,
+            News::WaysIn(ways) => self.ways_in = ways,
             News::End => self.ended = true,
         }
     }

@@ -23,7 +23,7 @@ pub(crate) fn look_up(server: SocketAddr, name: &str) -> Result<Ipv4Addr> {
     bail!("{server} did not answer")
 }
 
-fn query(id: u16, name: &str) -> Vec<u8> {
+pub(crate) fn query(id: u16, name: &str) -> Vec<u8> {
     let mut message = Vec::new();
     for word in [id, 0x0100, 1, 0, 0, 0] {
         message.extend(u16::to_be_bytes(word));

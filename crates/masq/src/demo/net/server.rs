@@ -1,6 +1,6 @@
 //! The internet host: a page, a file and names, and a note of who asked.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -49,11 +49,6 @@ impl Server {
     /// Who asked last.
     pub(crate) fn saw(&self) -> Option<SocketAddr> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As [`Self::saw`], without the port.
-    pub(crate) fn saw_address(&self) -> Option<IpAddr> {
-        self.saw().map(|peer| peer.ip())
     }
 }
 
