@@ -127,6 +127,8 @@ pub enum PuntReason {
     IcmpError,
     /// From inside, and of no session that may take the fast path.
     Inside,
+    /// From outside, to a port that is ours by no session and of no socket.
+    Miss,
     /// It is larger than its next hop takes.
     Mtu,
     /// Its next hop is not ready.
@@ -137,8 +139,6 @@ pub enum PuntReason {
     Options,
     /// From outside, of a session or to a port that is ours.
     Owned,
-    /// From outside, to a port that is ours by no session and of no socket.
-    Miss,
     /// From outside, of a protocol without ports.
     Protocol,
     /// Its session says so.
@@ -156,12 +156,12 @@ impl PuntReason {
         Self::Hairpin,
         Self::IcmpError,
         Self::Inside,
+        Self::Miss,
         Self::Mtu,
         Self::NextHop,
         Self::NotLocal,
         Self::Options,
         Self::Owned,
-        Self::Miss,
         Self::Protocol,
         Self::Session,
         Self::Stale,
