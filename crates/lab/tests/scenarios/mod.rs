@@ -1,0 +1,169 @@
+//! What a masquerade gateway must carry, each scenario once, for whichever gateway is asked.
+//!
+//! A scenario is a topology and a function over a lab whose gateway runs. Whatever the scenario
+//! looks at itself, at its end no inside address may have been seen outside, and a daemon
+//! must still run and must have logged no error. Where the two gateways may differ, the scenario says so
+//! where it asks `gateway.is_masq()`.
+
+pub(crate) mod bulk;
+pub(crate) mod datagrams;
+pub(crate) mod own;
+pub(crate) mod path;
+pub(crate) mod trouble;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::{env, fs};
+
+use masq_lab::{Gateway, Lab, MasqOptions, Result, Topology, masq_binary, unavailable};
+
+/// Which gateway to run a scenario through.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Nat {
+    /// The oracle.
+    #[allow(dead_code, reason = "each test binary uses one of the two")]
+    Kernel,
+    /// The program under test.
+    #[allow(dead_code, reason = "each test binary uses one of the two")]
+    Masq,
+}
+
+/// A scenario: where it plays, and what happens.
+pub(crate) struct Scenario {
+    topology: Topology,
+    config: Option<&'static str>,
+    run: fn(&Lab, &mut Gateway) -> Result<()>,
+}
+
+impl Scenario {
+    pub(crate) fn new(topology: Topology, run: fn(&Lab, &mut Gateway) -> Result<()>) -> Self {
+        Self { topology, config: None, run }
+    }
+
+    /// What masq is configured with; the kernel's settings are the scenario's own affair.
+    pub(crate) fn config(self, config: &'static str) -> Self {
+        Self { config: Some(config), ..self }
+    }
+}
+
+/// One test for each scenario, with this gateway, with or without offloads.
+macro_rules! every_scenario {
+    ($nat:expr, $offloads:expr) => {
+        $crate::scenarios::tests! { $nat, $offloads,
+            bulk::tcp_carries_100_mb_each_way,
+            bulk::tcp_runs_both_ways_at_once,
+            bulk::two_hundred_connections_run_in_parallel,
+            bulk::tcp_runs_over_a_tun_uplink,
+            bulk::hosts_may_use_the_same_source_port,
+            datagrams::udp_is_echoed,
+            datagrams::sixty_kb_datagrams_go_both_ways,
+            datagrams::sixty_kb_datagrams_cross_a_small_link,
+            datagrams::datagrams_cross_a_tun_uplink,
+            datagrams::names_resolve_and_pages_load,
+            datagrams::strangers_are_not_let_in,
+            datagrams::an_unknown_protocol_is_carried,
+            path::ping_is_answered,
+            path::traceroute_by_udp_shows_every_hop,
+            path::traceroute_by_icmp_shows_every_hop,
+            path::a_small_link_behind_the_gateway_is_discovered,
+            path::closed_ports_are_reported,
+            path::an_inside_host_reports_its_closed_ports,
+            own::the_gateway_serves_both_sides,
+            own::the_gateway_calls_out,
+            trouble::a_connection_outlives_its_idle_timeout_or_not,
+            trouble::the_outside_address_changes,
+            trouble::a_cable_is_pulled_and_plugged_in_again,
+            trouble::absent_hosts_delay_nobody,
+            trouble::malformed_packets_stop_nothing,
+        }
+    };
+}
+
+macro_rules! tests {
+    ($nat:expr, $offloads:expr, $($module:ident::$name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                let name = concat!(module_path!(), "::", stringify!($name));
+                $crate::scenarios::check($nat, $offloads, name, $crate::scenarios::$module::$name());
+            }
+        )*
+    };
+}
+
+pub(crate) use {every_scenario, tests};
+
+/// Runs a scenario.
+#[allow(dead_code, reason = "each test binary uses one gateway")]
+pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
+    let topology = if offloads { scenario.topology } else { scenario.topology.without_offloads() };
+    let Some(options) = options(nat, scenario.config) else { return };
+    in_lab(name, &topology, |lab| {
+        let mut gateway = match &options {
+            None => Gateway::kernel(lab)?,
+            Some(options) => Gateway::masq(lab, options)?,
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.run)(lab, &mut gateway)));
+        let verdict = outcome.map(|result| {
+            result?;
+            lab.outside.check_leaks()?;
+            assert!(lab.outside.count() > 0, "the capture saw the scenario");
+            if let Some(daemon) = gateway.daemon_mut() {
+                let running = daemon.process().expect("the scenario leaves the daemon running");
+                assert_eq!(running.ended(), None, "the daemon runs to the end");
+                assert!(!daemon.log().contains(" ERROR "), "the daemon logged no error");
+            }
+            Ok(())
+        });
+        if !matches!(verdict, Ok(Ok(()))) {
+            eprintln!("{}", gateway.report());
+        }
+        verdict.unwrap_or_else(|panicked| resume_unwind(panicked))
+    });
+}
+
+/// What to start, or nothing for the kernel; `None` when there is no program to test.
+#[allow(dead_code, reason = "each test binary uses one gateway")]
+fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>> {
+    if nat == Nat::Kernel {
+        return Some(None);
+    }
+    let Some(binary) = masq_binary() else {
+        skip("there is no masq program; `cargo build -p masq` makes it, $MASQ_BIN names another");
+        return None;
+    };
+    let options = MasqOptions::new(binary);
+    Some(Some(match config {
+        Some(config) => options.config(config),
+        None => options,
+    }))
+}
+
+/// Builds a lab and plays in it. On failure, prints what there is to know and keeps the packets.
+pub(crate) fn in_lab(name: &str, topology: &Topology, play: impl FnOnce(&Lab) -> Result<()>) {
+    if let Some(reason) = unavailable() {
+        return skip(&reason);
+    }
+    let lab = topology.build().unwrap();
+    let outcome = catch_unwind(AssertUnwindSafe(|| play(&lab)));
+    if matches!(outcome, Ok(Ok(()))) {
+        return;
+    }
+    eprintln!("{}", lab.report());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = folder.join(format!("{}.pcap", name.replace("::", ".")));
+    let kept = fs::create_dir_all(folder).is_ok() && lab.outside.write_pcap(&file).is_ok();
+    if kept {
+        eprintln!("the last packets on the outside are in {}", file.display());
+    }
+    match outcome {
+        Ok(result) => result.unwrap_or_else(|error| panic!("{error}")),
+        Err(panicked) => resume_unwind(panicked),
+    }
+}
+
+/// A skipped test says why; where tests must run, it fails instead.
+fn skip(reason: &str) {
+    assert!(env::var_os("MASQ_REQUIRE_NETNS").is_none(), "cannot be skipped here: {reason}");
+    eprintln!("skipped: {reason}");
+}
