@@ -1,9 +1,14 @@
 //! What differs between two configurations, setting by setting, as the file names them.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
+use masq_core::Timeouts;
+use masq_core::icmp::ErrorRates;
+
 use crate::check::{Addresses, CheckedConfig, Ports};
-use crate::settings::{Fragments, HoldDown, Icmp, Limits, Nat, Timeouts, shown};
+use crate::duration::Lifetime;
+use crate::settings::Nat;
 
 /// One setting that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,19 +48,9 @@ impl CheckedConfig {
 
     /// Every setting by its name in the file.
     fn settings(&self) -> BTreeMap<String, String> {
-        let Self {
-            outsides,
-            insides,
-            carrier,
-            timeouts,
-            limits,
-            fragments,
-            icmp,
-            hold_down,
-            table_sessions,
-            fast_path,
-            socket,
-        } = self;
+        let Self { outsides, insides, carrier, timeouts, hosts, reassembly, neighbours, .. } = self;
+        let Self { icmp_errors, answer_inbound_syn, hold_down, table_sessions, fast_path, .. } =
+            self;
         let mut settings = BTreeMap::new();
         let mut set = |key: String, value: String| {
             settings.insert(key, value);
@@ -76,64 +71,71 @@ impl CheckedConfig {
                     Ports::Ranges(ranges) => list(ranges),
                 },
             );
-            let Nat { mapping, filtering, pooling } = outside.nat;
+            let Nat { mapping, filtering, pooling, preserve_ports } = outside.nat;
             set(at("mapping"), mapping.to_string());
             set(at("filtering"), filtering.to_string());
             set(at("pooling"), pooling.to_string());
+            set(at("preserve-ports"), preserve_ports.to_string());
         }
         for inside in insides {
             let networks =
                 inside.networks.as_ref().map_or_else(|| "auto".to_owned(), |list_of| list(list_of));
             set(format!("inside.{}.networks", inside.interface), networks);
         }
-        let Timeouts {
-            tcp_established,
-            tcp_opening,
-            tcp_closing,
-            tcp_reset,
-            tcp_incoming_syn,
-            udp,
-            icmp: icmp_query,
-            other,
-        } = *timeouts;
-        let Limits { hosts, sessions_per_host, mappings_per_host, new_sessions_per_second, burst } =
-            *limits;
-        let Fragments { timeout, datagrams, datagrams_per_source, memory } = *fragments;
-        let Icmp { errors_per_second, burst: icmp_burst } = *icmp;
-        let HoldDown { time, ports } = *hold_down;
+        let Timeouts { tcp_established, tcp_opening, tcp_closing, tcp_reset, .. } = *timeouts;
+        let Timeouts { tcp_inbound_syn, udp, icmp, other, .. } = *timeouts;
         for (key, value) in [
             ("nat.carrier", carrier.to_string()),
             ("timeouts.tcp-established", shown(tcp_established)),
             ("timeouts.tcp-opening", shown(tcp_opening)),
             ("timeouts.tcp-closing", shown(tcp_closing)),
             ("timeouts.tcp-reset", shown(tcp_reset)),
-            ("timeouts.tcp-incoming-syn", shown(tcp_incoming_syn)),
+            ("timeouts.tcp-inbound-syn", shown(tcp_inbound_syn)),
             ("timeouts.udp", shown(udp)),
-            ("timeouts.icmp", shown(icmp_query)),
+            ("timeouts.icmp", shown(icmp)),
             ("timeouts.other", shown(other)),
-            ("limits.hosts", hosts.to_string()),
-            ("limits.sessions-per-host", sessions_per_host.to_string()),
-            ("limits.mappings-per-host", mappings_per_host.to_string()),
-            ("limits.new-sessions-per-second", new_sessions_per_second.to_string()),
-            ("limits.burst", burst.to_string()),
-            ("fragments.timeout", shown(timeout)),
-            ("fragments.datagrams", datagrams.to_string()),
-            ("fragments.datagrams-per-source", datagrams_per_source.to_string()),
-            ("fragments.memory", memory.to_string()),
-            ("icmp.errors-per-second", errors_per_second.to_string()),
-            ("icmp.burst", icmp_burst.to_string()),
-            ("hold-down.time", shown(time)),
-            ("hold-down.ports", ports.to_string()),
+            ("limits.hosts", hosts.hosts.to_string()),
+            ("limits.sessions-per-host", hosts.sessions.to_string()),
+            ("limits.mappings-per-host", hosts.mappings.to_string()),
+            ("limits.new-sessions-per-second", hosts.rate.map_or(0, |r| r.per_second).to_string()),
+            ("limits.burst", hosts.rate.map_or(0, |rate| rate.burst).to_string()),
+            ("fragments.timeout", shown(reassembly.timeout)),
+            ("fragments.datagrams", reassembly.datagrams.to_string()),
+            ("fragments.datagrams-per-source", reassembly.datagrams_per_source.to_string()),
+            ("fragments.memory", reassembly.bytes.to_string()),
+            ("fragments.memory-per-source", reassembly.bytes_per_source.to_string()),
+            ("fragments.pieces", reassembly.pieces.to_string()),
+            ("neighbours.patience", shown(neighbours.patience)),
+            ("neighbours.packets-per-neighbour", neighbours.packets_per_next_hop.to_string()),
+            ("neighbours.packets", neighbours.packets.to_string()),
+            ("neighbours.memory", neighbours.bytes.to_string()),
+            ("icmp.answer-inbound-syn", answer_inbound_syn.to_string()),
+            ("hold-down.time", shown(hold_down.duration)),
+            ("hold-down.ports", hold_down.most.to_string()),
+            ("hold-down.tcp-exempt", hold_down.tcp_exempt.to_string()),
             ("table.sessions", table_sessions.to_string()),
             ("fast-path.mode", fast_path.to_string()),
         ] {
             set(key.to_owned(), value);
         }
-        if let Some(socket) = socket {
+        set(
+            "icmp.errors-per-second".to_owned(),
+            icmp_errors.map_or(0, |rates| rates.side.per_second).to_string(),
+        );
+        if let Some(ErrorRates { destination, side }) = icmp_errors {
+            set("icmp.burst".to_owned(), side.burst.to_string());
+            set("icmp.errors-per-second-and-host".to_owned(), destination.per_second.to_string());
+            set("icmp.burst-per-host".to_owned(), destination.burst.to_string());
+        }
+        if let Some(socket) = &self.socket {
             set("control.socket".to_owned(), socket.display().to_string());
         }
         settings
     }
+}
+
+fn shown(duration: Duration) -> String {
+    Lifetime(duration).to_string()
 }
 
 fn list(items: &[impl ToString]) -> String {

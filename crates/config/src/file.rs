@@ -33,6 +33,8 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) fragments: Fragments,
     #[serde(default)]
+    pub(crate) neighbours: Neighbours,
+    #[serde(default)]
     pub(crate) icmp: Icmp,
     #[serde(default)]
     pub(crate) hold_down: HoldDown,
@@ -53,6 +55,7 @@ pub(crate) struct Outside {
     pub(crate) mapping: Key<Dependence>,
     pub(crate) filtering: Key<Dependence>,
     pub(crate) pooling: Key<Pooling>,
+    pub(crate) preserve_ports: Key<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,6 +71,7 @@ pub(crate) struct Nat {
     pub(crate) mapping: Key<Dependence>,
     pub(crate) filtering: Key<Dependence>,
     pub(crate) pooling: Key<Pooling>,
+    pub(crate) preserve_ports: Key<bool>,
     pub(crate) carrier: Key<bool>,
 }
 
@@ -79,7 +83,7 @@ pub(crate) struct Timeouts {
     pub(crate) tcp_opening: Key<Lifetime>,
     pub(crate) tcp_closing: Key<Lifetime>,
     pub(crate) tcp_reset: Key<Lifetime>,
-    pub(crate) tcp_incoming_syn: Key<Lifetime>,
+    pub(crate) tcp_inbound_syn: Key<Lifetime>,
     pub(crate) udp: Key<Lifetime>,
     pub(crate) icmp: Key<Lifetime>,
     pub(crate) other: Key<Lifetime>,
@@ -102,6 +106,17 @@ pub(crate) struct Fragments {
     pub(crate) datagrams: Key<u32>,
     pub(crate) datagrams_per_source: Key<u32>,
     pub(crate) memory: Key<u32>,
+    pub(crate) memory_per_source: Key<u32>,
+    pub(crate) pieces: Key<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Neighbours {
+    pub(crate) patience: Key<Lifetime>,
+    pub(crate) packets_per_neighbour: Key<u32>,
+    pub(crate) packets: Key<u32>,
+    pub(crate) memory: Key<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +124,9 @@ pub(crate) struct Fragments {
 pub(crate) struct Icmp {
     pub(crate) errors_per_second: Key<u32>,
     pub(crate) burst: Key<u32>,
+    pub(crate) errors_per_second_and_host: Key<u32>,
+    pub(crate) burst_per_host: Key<u32>,
+    pub(crate) answer_inbound_syn: Key<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,6 +134,7 @@ pub(crate) struct Icmp {
 pub(crate) struct HoldDown {
     pub(crate) time: Key<Lifetime>,
     pub(crate) ports: Key<u32>,
+    pub(crate) tcp_exempt: Key<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -19,23 +19,21 @@ pub use check::{
 pub use difference::Difference;
 pub use duration::{Lifetime, NotADuration};
 pub use interface::{InterfacePattern, NotAnInterface};
+pub use policy::Link;
 pub use ports::{NotPorts, PortRange};
 pub use report::{Problem, Report, Severity, Source};
-pub use settings::{
-    Dependence, FastPathMode, Fragments, HoldDown, Icmp, Limits, Nat, Pooling, Profile, Timeouts,
-};
+pub use settings::{Dependence, FastPathMode, Nat, Pooling, Profile};
 pub use suggest::nearest;
 
 mod address;
 mod check;
-#[cfg(test)]
-mod check_tests;
 mod difference;
 mod duration;
 mod file;
 mod interface;
 mod list;
 mod parse;
+mod policy;
 mod ports;
 mod report;
 mod settings;

@@ -1,7 +1,7 @@
 //! Contradictions and defaults.
 
 use super::*;
-use crate::file::File;
+use crate::{Judged, SAMPLE, Source, judge};
 
 fn source(text: &str) -> Source {
     Source { name: "masq.toml".into(), text: text.into() }
@@ -49,7 +49,8 @@ fn the_sample_has_every_key_there_is() {
         };
         let keys = keys.unwrap();
         for key in known(&text) {
-            let elsewhere = ["mapping", "filtering", "pooling"].contains(&key.as_str());
+            let elsewhere =
+                ["mapping", "filtering", "pooling", "preserve-ports"].contains(&key.as_str());
             assert!(keys.contains_key(&key) || elsewhere, "[{section}] {key} is not in the sample");
         }
     }
@@ -161,7 +162,7 @@ fn short_timeouts_are_warned_of_and_zero_is_refused() {
     let judged = judge(source(&short), &Overrides::default()).unwrap();
     assert_eq!(judged.config.timeouts.udp.as_secs(), 30);
     insta::assert_snapshot!(judged.warnings.unwrap(), @r"
-    masq.toml:6:7: warning: `udp` = 30s is below what the RFC asks for
+    masq.toml:6:7: warning: `udp` = 30s is less than RFCs allow
       |
     6 | udp = 30
       |       ^^
