@@ -10,9 +10,9 @@
 //! ```
 //!
 //! In one's complement arithmetic 0x0000 and 0xffff are both zero. Addition with end-around carry gives
-//! 0x0000 only for 0x0000 + 0x0000, so an applied delta yields the same one of the two that a full
-//! computation yields (a sum of a packet is never 0x0000, its checksum hence never 0xffff); and the
-//! way back, `delta.invert()`, restores the very bytes.
+//! 0x0000 only for 0x0000 + 0x0000, so as long as a packet has a word that is not zero its sum is never
+//! 0x0000 and its checksum never 0xffff: an applied delta yields the very bytes that a full computation
+//! yields, and the way back, `delta.invert()`, restores what was there before.
 //!
 //! Sums do not depend on byte order (RFC 1071 §2B) as long as all words are read alike. Here words are read in
 //! network order, as numbers; a caller who hands a delta to the kernel, which sums in host order, gives

@@ -130,3 +130,121 @@ fn write_quoted(
         Err(malformed) => write!(f, "{malformed}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::icmp::error::Report;
+    use crate::make::{self, at};
+    use crate::tcp::Flags;
+
+    #[test]
+    fn packets_in_one_line() {
+        let (inside, remote) = (at("192.168.1.3:40000"), at("203.0.113.178:8888"));
+        let from = |report| {
+            let about = make::udp(inside, remote, b"data");
+            make::icmp_error([198, 51, 100, 1], inside.addr, report, &about)
+        };
+        let expected = [
+            (
+                make::tcp(inside, remote, Flags::SYN | Flags::ECE, 1, 2, b"abc"),
+                "192.168.1.3.40000 > 203.0.113.178.8888: tcp [SE], seq 1, ack 2, win 64240, length 3",
+            ),
+            (
+                make::udp(inside, remote, b"data"),
+                "192.168.1.3.40000 > 203.0.113.178.8888: udp, length 4",
+            ),
+            (
+                make::echo_request(inside, remote.addr, 7, &[0; 56]),
+                "192.168.1.3 > 203.0.113.178: icmp echo request, id 40000, seq 7, length 64",
+            ),
+            (
+                make::echo_reply(remote.addr, inside, 7, &[0; 56]),
+                "203.0.113.178 > 192.168.1.3: icmp echo reply, id 40000, seq 7, length 64",
+            ),
+            (
+                make::icmp(inside.addr, remote.addr, 10, 0, [0; 4], &[]),
+                "192.168.1.3 > 203.0.113.178: icmp type 10 code 0, length 8",
+            ),
+            (
+                make::ip(Protocol::GRE, inside.addr, remote.addr, &[0; 12]),
+                "192.168.1.3 > 203.0.113.178: gre, length 12",
+            ),
+            (
+                from(Report::fragmentation_needed(1280)),
+                "198.51.100.1 > 192.168.1.3: icmp fragmentation needed, mtu 1280 \
+                 about [udp 192.168.1.3:40000 -> 203.0.113.178:8888], length 40",
+            ),
+            (
+                from(Report::TTL_EXCEEDED),
+                "198.51.100.1 > 192.168.1.3: icmp time exceeded in transit \
+                 about [udp 192.168.1.3:40000 -> 203.0.113.178:8888], length 40",
+            ),
+        ];
+        for (packet, line) in expected {
+            assert_eq!(line_of(packet), line);
+        }
+    }
+
+    #[test]
+    fn fragments_in_one_line() {
+        let datagram = make::udp(at("192.168.1.3:40000"), at("203.0.113.178:8888"), &[0; 64]);
+
+        let lines: Vec<_> = make::fragments(&datagram, 60).into_iter().map(line_of).collect();
+
+        assert_eq!(
+            lines,
+            [
+                "192.168.1.3.40000 > 203.0.113.178.8888: udp, length 64 (frag 4660:40@0+)",
+                "192.168.1.3 > 203.0.113.178: udp, length 32 (frag 4660:32@40)",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_error_has_words() {
+        let words = |kind, code| {
+            let report = Report { kind, code, rest: [0; 4] };
+            line_of(make::icmp_error([10, 0, 0, 1], [10, 0, 0, 2], report, &[]))
+        };
+        let expected = [
+            ((3, 0), "network unreachable"),
+            ((3, 1), "host unreachable"),
+            ((3, 2), "protocol unreachable"),
+            ((3, 3), "port unreachable"),
+            ((3, 4), "fragmentation needed, mtu 0"),
+            ((3, 5), "unreachable (code 5)"),
+            ((3, 13), "prohibited (code 13)"),
+            ((4, 0), "source quench"),
+            ((5, 1), "redirect (code 1)"),
+            ((11, 0), "time exceeded in transit"),
+            ((11, 1), "time exceeded in reassembly"),
+            ((12, 0), "parameter problem (code 0)"),
+        ];
+        for ((kind, code), text) in expected {
+            let about = "about [ICMP error quotes too little of its packet]";
+            let line = format!("10.0.0.1 > 10.0.0.2: icmp {text} {about}, length 8");
+            assert_eq!(words(kind, code), line);
+        }
+    }
+
+    #[test]
+    fn quoted_packet_prints_its_tuple() {
+        let about = make::udp(at("192.168.1.3:40000"), at("203.0.113.178:8888"), b"data");
+        let mut error =
+            make::icmp_error([10, 0, 0, 1], [10, 0, 0, 2], Report::TTL_EXCEEDED, &about);
+        let mut packet = Packet::parse(&mut error).unwrap();
+
+        let quoted = packet.quoted().unwrap().unwrap();
+
+        assert_eq!(format!("{quoted:?}"), "udp 192.168.1.3:40000 -> 203.0.113.178:8888");
+    }
+
+    fn line_of(mut packet: Vec<u8>) -> String {
+        Packet::parse(&mut packet).unwrap().to_string()
+    }
+}

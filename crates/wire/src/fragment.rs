@@ -179,3 +179,175 @@ fn copied_options(options: HeaderOptions<'_>) -> ([u8; ipv4::MAX_OPTIONS_LEN], u
     }
     (copied, len.next_multiple_of(4))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::make::{self, at};
+    use crate::strategy;
+
+    #[test]
+    fn datagram_is_cut_at_multiples_of_eight() {
+        let datagram = udp(100);
+
+        // 31 bytes of payload fit, of which 24 can be used.
+        let fragments = plan(&datagram, 51);
+
+        assert_eq!(fragments.len(), 5);
+        for (index, fragment) in fragments.iter().enumerate() {
+            assert_eq!(fragment.offset, index * 24);
+            assert_eq!(fragment.range, index * 24..(index * 24 + 24).min(108));
+            assert_eq!(fragment.more, index < 4);
+        }
+    }
+
+    #[test]
+    fn last_fragment_takes_all_that_fits() {
+        // 20 bytes of header, 8 of UDP, 23 of data: 31 bytes need not be a multiple of eight.
+        assert_eq!(plan(&udp(23), 51).len(), 1);
+        assert_eq!(plan(&udp(24), 51).len(), 2);
+    }
+
+    #[test]
+    fn datagram_that_fits_is_its_only_fragment() {
+        let datagram = udp(23);
+
+        assert_eq!(make::fragments(&datagram, 51), [datagram]);
+    }
+
+    #[test]
+    fn empty_payload_is_one_fragment() {
+        let datagram = make::ip(crate::Protocol::GRE, [10, 0, 0, 1], [10, 0, 0, 2], &[]);
+
+        assert_eq!(make::fragments(&datagram, 68), [datagram]);
+    }
+
+    #[test]
+    fn largest_datagram_survives_the_smallest_mtu() {
+        let datagram = udp(65_507);
+
+        let fragments = make::fragments(&datagram, 68);
+
+        assert_eq!(fragments.len(), 65_515_usize.div_ceil(48));
+        assert_eq!(join(&fragments), datagram);
+    }
+
+    #[test]
+    fn fragment_cut_again_keeps_its_place() {
+        let datagram = udp(400);
+        let once = make::fragments(&datagram, 220);
+
+        let twice: Vec<_> =
+            once.iter().flat_map(|fragment| make::fragments(fragment, 100)).collect();
+
+        assert!(twice.len() > once.len());
+        assert_eq!(join(&twice), datagram);
+        assert!(twice[..twice.len() - 1].iter().all(|fragment| fragment[6] & 0x20 != 0));
+    }
+
+    #[test]
+    fn rfc_791_only_options_with_the_copied_flag_are_in_every_fragment() {
+        let options = [1, 7, 7, 4, 0, 0, 0, 0, 148, 4, 0, 0, 131, 3, 4];
+        let datagram = make::with_options(&udp(100), &options);
+
+        let fragments = make::fragments(&datagram, 68);
+
+        assert_eq!(fragments[0][..36][20..], datagram[20..36]);
+        for fragment in &fragments[1..] {
+            assert_eq!(fragment[0], 0x47);
+            assert_eq!(fragment[20..28], [148, 4, 0, 0, 131, 3, 4, 0]);
+        }
+        assert_eq!(join(&fragments), datagram);
+    }
+
+    #[test]
+    fn dont_fragment_flag_stays() {
+        // The caller has decided to cut the datagram; the flag tells the next router its sender's wish.
+        let fragments = make::fragments(&make::with_dont_fragment(&udp(100)), 68);
+
+        assert!(fragments.iter().all(|fragment| fragment[6] & 0x40 != 0));
+    }
+
+    #[test]
+    fn mtu_must_hold_eight_bytes() {
+        let mut datagram = make::with_options(&udp(100), &[1; 40]);
+        let packet = Packet::parse(&mut datagram).unwrap();
+
+        assert_eq!(
+            Fragments::new(&packet, 67).err(),
+            Some(MtuTooSmall { mtu: 67, header_len: 60 })
+        );
+        assert!(Fragments::new(&packet, 68).is_ok());
+    }
+
+    #[test]
+    fn short_buffer_is_refused() {
+        let mut datagram = udp(100);
+        let packet = Packet::parse(&mut datagram).unwrap();
+        let mut fragments = Fragments::new(&packet, 68).unwrap();
+        let first = fragments.next().unwrap();
+
+        assert_eq!(
+            fragments.write(&first, packet.bytes(), &mut [0; 67]),
+            Err(BufferTooSmall { needed: 68 })
+        );
+    }
+
+    #[test]
+    fn what_is_no_datagram_cannot_be_reassembled() {
+        assert_eq!(reassembled(&mut [0x45; 19]), Err(Malformed::Truncated));
+        assert_eq!(reassembled(&mut [0x44; 40]), Err(Malformed::HeaderLength));
+        assert_eq!(reassembled(&mut [0x4f; 40]), Err(Malformed::HeaderBeyondPacket));
+        assert_eq!(reassembled(&mut vec![0x45; 65_536]), Err(Malformed::FragmentTooFar));
+    }
+
+    proptest! {
+        #[test]
+        fn fragments_make_the_datagram_again(
+            datagram in strategy::datagram(),
+            mtu in 68_usize..300,
+        ) {
+            let fragments = make::fragments(&datagram, mtu);
+
+            for fragment in &fragments {
+                prop_assert!(fragment.len() <= mtu);
+            }
+            prop_assert_eq!(join(&fragments), datagram);
+        }
+
+        #[test]
+        fn every_fragment_is_a_valid_packet(
+            datagram in strategy::datagram(),
+            mtu in 80_usize..300,
+        ) {
+            for mut fragment in make::fragments(&datagram, mtu) {
+                let len = fragment.len();
+                prop_assert_eq!(Packet::parse(&mut fragment).unwrap().total_len(), len);
+            }
+        }
+    }
+
+    fn plan(datagram: &[u8], mtu: usize) -> Vec<Fragment> {
+        let mut datagram = datagram.to_vec();
+        Fragments::new(&Packet::parse(&mut datagram).unwrap(), mtu).unwrap().collect()
+    }
+
+    /// Reassembles fragments that are in order.
+    fn join(fragments: &[Vec<u8>]) -> Vec<u8> {
+        let mut datagram = fragments[0].clone();
+        for fragment in &fragments[1..] {
+            datagram.extend_from_slice(&fragment[usize::from(fragment[0] & 0x0f) * 4..]);
+        }
+        reassembled(&mut datagram).unwrap();
+        datagram
+    }
+
+    fn udp(len: usize) -> Vec<u8> {
+        make::udp(at("192.168.1.3:40000"), at("203.0.113.178:8888"), &vec![7; len])
+    }
+}

@@ -32,6 +32,7 @@ pub mod strategy;
 pub mod tcp;
 pub mod udp;
 
+mod check;
 mod display;
 mod malformed;
 mod packet;

@@ -349,3 +349,39 @@ fn v4(addr: IpAddr) -> Ipv4Addr {
         IpAddr::V6(_) => panic!("only IPv4 packets are made here"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_checksum_of_a_known_packet() {
+        let mut header = [
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0x00, 0x00, 0xc0, 0xa8,
+            0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7,
+        ];
+
+        fill_header_checksum(&mut header);
+
+        assert_eq!(header[10..12], [0xb8, 0x61]);
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let (source, destination) = (at("192.168.1.3:40000"), at("203.0.113.178:8888"));
+        for packet in [
+            udp(source, destination, b"odd"),
+            tcp(source, destination, Flags::SYN, 1, 2, b"odd"),
+            echo_request(source, destination.addr, 1, b"odd"),
+        ] {
+            assert!(checksums_verify(&packet));
+            // The first byte says where everything is.
+            for bit in 8..packet.len() * 8 {
+                let mut packet = packet.clone();
+                packet[bit / 8] ^= 1 << (bit % 8);
+
+                assert!(!checksums_verify(&packet), "bit {bit}");
+            }
+        }
+    }
+}

@@ -1,29 +1,20 @@
 //! One IPv4 packet: checked once, then read and rewritten without failing.
 //!
-//! [`Packet::parse`] makes every check there is, in the order of the headers. What it lets through has a
-//! right header checksum, lengths that agree with each other and the transport header that its protocol
-//! needs, so nothing after it can fail. Transport checksums are not among the checks: they are the
-//! receiver's, and rewriting only ever adds a difference to them (see [`checksum`](crate::checksum)), so a packet
-//! that arrived corrupted leaves corrupted. The exception is the error of ICMP, whose content the gateway
-//! itself acts upon (RFC 5508 REQ-3).
-//!
-//! # Fragments
-//!
-//! A first fragment (offset zero, more to come) has a transport header that describes the whole datagram:
-//! its lengths are never held against the size of the fragment, nor is a checksum over the whole verified.
-//! Later fragments have no transport header at all. Two kinds are refused since they exist
-//! only to slip past filters: a first fragment of TCP that ends within the fixed header (RFC 1858), and one
-//! at offset eight that would overwrite its flags (RFC 3128).
+//! [`Packet::parse`] makes every check there is. What it lets through has a right header checksum, lengths
+//! that agree with each other and the transport header that its protocol needs, so nothing after it can
+//! fail. Every method that changes something mends the checksums that cover it, by the difference only (see
+//! [`checksum`](crate::checksum)): a packet that arrived corrupted leaves corrupted.
 
 use core::net::Ipv4Addr;
 
 use zerocopy::FromBytes;
 
-use crate::checksum::{Delta, Sum};
+use crate::check::check;
+use crate::checksum::Delta;
 use crate::quoted::Quoted;
 use crate::rewrite::{self, End, Kind, put_u16, u16_at};
 use crate::transport::{IcmpError, IcmpQuery, Tcp, Transport, Udp};
-use crate::{Endpoint, Malformed, Protocol, Tuple, icmp, ipv4, tcp, udp};
+use crate::{Endpoint, Malformed, Protocol, Tuple, icmp, ipv4, udp};
 
 /// A valid IPv4 packet in a buffer.
 pub struct Packet<'a> {
@@ -257,95 +248,6 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Makes every check; returns what the packet carries and how long it is.
-fn check(buffer: &[u8]) -> Result<(Kind, usize), Malformed> {
-    let (header, _) = ipv4::Header::ref_from_prefix(buffer).map_err(|_| Malformed::Truncated)?;
-    if header.version() != 4 {
-        return Err(Malformed::Version);
-    }
-    let header_len = header.header_len();
-    if header_len < ipv4::HEADER_LEN {
-        return Err(Malformed::HeaderLength);
-    }
-    if header_len > buffer.len() {
-        return Err(Malformed::HeaderBeyondPacket);
-    }
-    let total_len = usize::from(header.total_len.get());
-    if total_len < header_len {
-        return Err(Malformed::TotalLengthBelowHeader);
-    }
-    if total_len > buffer.len() {
-        return Err(Malformed::TotalLengthBeyondPacket);
-    }
-    if !Sum::ZERO.add_bytes(&buffer[..header_len]).verifies() {
-        return Err(Malformed::HeaderChecksum);
-    }
-    if !ipv4::HeaderOptions::new(&buffer[ipv4::HEADER_LEN..header_len]).are_well_formed() {
-        return Err(Malformed::Options);
-    }
-    let payload = &buffer[header_len..total_len];
-    check_fragment(header, payload.len())?;
-    Ok((check_transport(header, payload)?, total_len))
-}
-
-fn check_fragment(header: &ipv4::Header, payload_len: usize) -> Result<(), Malformed> {
-    if !header.is_fragment() {
-        return Ok(());
-    }
-    if payload_len == 0 || header.more_fragments() && !payload_len.is_multiple_of(8) {
-        return Err(Malformed::FragmentLength);
-    }
-    if header.header_len() + header.fragment_offset() + payload_len > ipv4::MAX_TOTAL_LEN {
-        return Err(Malformed::FragmentTooFar);
-    }
-    Ok(())
-}
-
-fn check_transport(header: &ipv4::Header, payload: &[u8]) -> Result<Kind, Malformed> {
-    // The lengths in a first fragment's transport header are those of the whole datagram.
-    let whole = !header.is_fragment();
-    if header.fragment_offset() > 0 {
-        if header.protocol() == Protocol::TCP && header.fragment_offset() == 8 {
-            return Err(Malformed::FragmentWithinTcpHeader);
-        }
-        return Ok(Kind::FragmentTail);
-    }
-
-    match header.protocol() {
-        Protocol::TCP => {
-            let Ok((tcp, _)) = tcp::Header::ref_from_prefix(payload) else {
-                return Err(if whole {
-                    Malformed::TransportTruncated
-                } else {
-                    Malformed::TinyFragment
-                });
-            };
-            if tcp.header_len() < tcp::HEADER_LEN || whole && tcp.header_len() > payload.len() {
-                return Err(Malformed::TcpDataOffset);
-            }
-        }
-        Protocol::UDP => {
-            let (udp, _) =
-                udp::Header::ref_from_prefix(payload).map_err(|_| Malformed::TransportTruncated)?;
-            let length = usize::from(udp.length.get());
-            // Less than the payload is legal: what follows are options (RFC 9868).
-            if length < udp::HEADER_LEN || whole && length > payload.len() {
-                return Err(Malformed::UdpLength);
-            }
-        }
-        Protocol::ICMP if payload.len() < icmp::HEADER_LEN => {
-            return Err(Malformed::IcmpTruncated);
-        }
-        _ => {}
-    }
-
-    let kind = Kind::of(header, payload);
-    if kind == Kind::IcmpError && whole && !Sum::ZERO.add_bytes(payload).verifies() {
-        return Err(Malformed::IcmpChecksum);
-    }
-    Ok(kind)
-}
-
 /// Who talks to whom in a packet of this kind.
 pub(crate) fn tuple(packet: &[u8], kind: Kind) -> Option<Tuple> {
     match kind {
@@ -376,4 +278,324 @@ fn prefix<T: FromBytes + zerocopy::KnownLayout + zerocopy::Immutable + zerocopy:
 ) -> &T {
     let (header, _) = T::ref_from_prefix(bytes).expect("parsing has checked the length");
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::net::IpAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ipv4::HeaderOption;
+    use crate::make::{self, at};
+    use crate::strategy;
+    use crate::tcp::Flags;
+
+    #[test]
+    fn accessors_read_the_header() {
+        let mut packet = make::udp(inside(), remote(), b"data");
+        packet[..20].copy_from_slice(&[
+            0x45, 0xb8, 0, 32, 0x12, 0x34, 0x40, 0, 63, 17, 0, 0, 192, 168, 1, 3, 203, 0, 113, 178,
+        ]);
+        make::fill_checksums(&mut packet);
+
+        let packet = Packet::parse(&mut packet).unwrap();
+
+        assert_eq!(packet.source(), Ipv4Addr::new(192, 168, 1, 3));
+        assert_eq!(packet.destination(), Ipv4Addr::new(203, 0, 113, 178));
+        assert_eq!(packet.protocol(), Protocol::UDP);
+        assert_eq!((packet.ttl(), packet.tos()), (63, 0xb8));
+        assert_eq!(packet.identification(), 0x1234);
+        assert!(packet.dont_fragment() && !packet.more_fragments() && !packet.is_fragment());
+        assert_eq!((packet.header_len(), packet.total_len()), (20, 32));
+        assert!(!packet.has_options());
+        assert_eq!(packet.payload().len(), 12);
+        assert_eq!(packet.transport_payload(), b"data");
+    }
+
+    #[test]
+    fn options_are_read() {
+        let mut packet = make::with_options(&udp(), &[148, 4, 0, 0, 7, 7, 4, 0, 0, 0, 0]);
+
+        let packet = Packet::parse(&mut packet).unwrap();
+
+        assert!(packet.has_options());
+        assert_eq!(packet.header_len(), 32);
+        assert!(
+            packet
+                .options()
+                .map(|option| option.kind)
+                .eq([HeaderOption::ROUTER_ALERT, HeaderOption::RECORD_ROUTE])
+        );
+        assert_eq!(packet.tuple().map(|tuple| tuple.source), Some(inside()));
+    }
+
+    #[test]
+    fn tuple_of_a_query_has_its_identifier_where_it_came_from() {
+        let host = Ipv4Addr::new(203, 0, 113, 178);
+        let mut request = make::echo_request(inside(), host, 1, b"data");
+        let mut reply = make::echo_reply(host, inside(), 1, b"data");
+        let (request, reply) =
+            (Packet::parse(&mut request).unwrap(), Packet::parse(&mut reply).unwrap());
+
+        let tuple = request.tuple().unwrap();
+
+        assert_eq!((tuple.source, tuple.destination), (inside(), Endpoint::v4(host, 0)));
+        assert_eq!(reply.tuple(), Some(tuple.reversed()));
+    }
+
+    #[test]
+    fn tuple_of_other_protocols_has_no_ports() {
+        for protocol in [Protocol::GRE, Protocol::ESP, Protocol::SCTP, Protocol(253)] {
+            let mut packet = make::ip(protocol, inside().addr, remote().addr, &[0xff; 12]);
+            let packet = Packet::parse(&mut packet).unwrap();
+
+            let expected = Tuple::new(protocol, inside().with_port(0), remote().with_port(0));
+            assert_eq!(packet.tuple(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn later_fragments_and_other_messages_have_no_tuple() {
+        let fragments = make::fragments(&make::udp(inside(), remote(), &[0; 64]), 44);
+        let solicitation = make::icmp(inside().addr, remote().addr, 10, 0, [0; 4], &[]);
+        for mut packet in [fragments[1].clone(), fragments[2].clone(), solicitation] {
+            assert_eq!(Packet::parse(&mut packet).unwrap().tuple(), None);
+        }
+    }
+
+    #[test]
+    fn ttl_is_decremented_to_zero_and_no_further() {
+        let mut packet = make::with_ttl(&udp(), 2);
+        let mut packet = Packet::parse(&mut packet).unwrap();
+
+        assert_eq!(packet.decrement_ttl(), 1);
+        assert_eq!(packet.decrement_ttl(), 0);
+        assert_eq!(packet.decrement_ttl(), 0);
+        assert!(make::checksums_verify(packet.bytes()));
+    }
+
+    #[test]
+    fn rewriting_gives_the_packet_that_the_gateway_would_have_sent() {
+        let tcp = |source| make::tcp(source, remote(), Flags::SYN, 1, 0, &[]);
+        let mut bytes = tcp(inside());
+
+        Packet::parse(&mut bytes).unwrap().rewrite_source(outside());
+
+        assert_eq!(bytes, tcp(outside()));
+    }
+
+    #[test]
+    fn udp_without_checksum_stays_so() {
+        let mut bytes = make::udp_without_checksum(inside(), remote(), b"data");
+        let mut packet = Packet::parse(&mut bytes).unwrap();
+
+        packet.rewrite_source(outside());
+
+        assert_eq!(packet.payload()[udp::offset::CHECKSUM..][..2], [0, 0]);
+        assert_eq!(packet.into_bytes(), make::udp_without_checksum(outside(), remote(), b"data"));
+    }
+
+    #[test]
+    fn ports_of_address_only_protocols_are_not_written() {
+        let payload = [0x55; 16];
+        let mut bytes = make::ip(Protocol::SCTP, inside().addr, remote().addr, &payload);
+        let mut packet = Packet::parse(&mut bytes).unwrap();
+
+        packet.rewrite_source(outside());
+
+        let expected = make::ip(Protocol::SCTP, outside().addr, remote().addr, &payload);
+        assert_eq!(packet.into_bytes(), expected);
+    }
+
+    #[test]
+    fn rfc_5597_req_11_valid_checksum_stays_valid_where_only_the_address_changes() {
+        for protocol in [Protocol::DCCP, Protocol::UDP_LITE] {
+            let mut bytes = make::ip(protocol, inside().addr, remote().addr, &[0x55; 16]);
+            let before = pseudo_sum(&bytes);
+            let mut packet = Packet::parse(&mut bytes).unwrap();
+
+            packet.rewrite_source(outside());
+
+            assert_eq!(packet.source(), Ipv4Addr::new(203, 0, 113, 1));
+            assert_eq!(pseudo_sum(&bytes), before);
+        }
+    }
+
+    #[test]
+    fn endpoint_of_a_later_fragment_changes_the_address_only() {
+        let fragments = make::fragments(&make::udp(inside(), remote(), &[0xff; 64]), 44);
+        let expected = make::fragments(&make::udp(outside(), remote(), &[0xff; 64]), 44);
+        for (mut fragment, expected) in fragments.into_iter().zip(expected) {
+            Packet::parse(&mut fragment).unwrap().rewrite_source(outside());
+
+            assert_eq!(fragment, expected);
+        }
+    }
+
+    #[test]
+    fn message_of_zeros_gets_the_checksum_of_zeros() {
+        let reply = |id, zeros| {
+            make::echo_reply(remote().addr, inside().with_port(id), 0, &[0; 64][..zeros])
+        };
+        for zeros in [0, 1, 56] {
+            let mut bytes = reply(0x1234, zeros);
+
+            Packet::parse(&mut bytes).unwrap().rewrite_destination(inside().with_port(0));
+            assert_eq!(bytes, reply(0, zeros));
+            assert_eq!(bytes[22..24], [0xff, 0xff]);
+
+            Packet::parse(&mut bytes).unwrap().rewrite_destination(inside().with_port(0x1234));
+            assert_eq!(bytes, reply(0x1234, zeros));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "an IPv4 packet cannot carry the address 2001:db8::1")]
+    fn address_of_another_family_is_a_mistake() {
+        let mut bytes = udp();
+
+        Packet::parse(&mut bytes).unwrap().rewrite_source(at("[2001:db8::1]:1"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn rewriting_equals_full_computation(
+            before in strategy::datagram(),
+            source in strategy::endpoint(),
+            destination in strategy::endpoint(),
+        ) {
+            let mut bytes = before;
+            let mut packet = Packet::parse(&mut bytes).unwrap();
+            let tuple = packet.tuple().unwrap();
+
+            packet.rewrite_source(source);
+            packet.rewrite_destination(destination);
+
+            let after = packet.tuple().unwrap();
+            prop_assert_eq!(after.source.addr, source.addr);
+            prop_assert_eq!(after.destination.addr, destination.addr);
+            prop_assert!([source.port, tuple.source.port].contains(&after.source.port));
+            let mut full = bytes.clone();
+            make::fill_checksums(&mut full);
+            prop_assert_eq!(&bytes, &full);
+            prop_assert!(make::checksums_verify(&bytes));
+        }
+
+        #[test]
+        fn there_and_back_is_identity(
+            before in strategy::packet(),
+            source in strategy::endpoint(),
+            destination in strategy::endpoint(),
+        ) {
+            let mut bytes = before.clone();
+            let mut packet = Packet::parse(&mut bytes).unwrap();
+            let was = packet.tuple().unwrap_or_else(|| addresses(&packet));
+
+            packet.rewrite_source(source);
+            packet.rewrite_destination(destination);
+            packet.rewrite_source(was.source);
+            packet.rewrite_destination(was.destination);
+
+            prop_assert_eq!(bytes, before);
+        }
+
+        #[test]
+        fn corrupted_in_is_corrupted_out(
+            packet in prop_oneof![strategy::tcp(), strategy::udp(), strategy::icmp_query()],
+            at in any::<prop::sample::Index>(),
+            flip in 1..=255_u8,
+            source in strategy::endpoint(),
+        ) {
+            let mut bytes = packet;
+            let start = ipv4::HEADER_LEN;
+            let index = start + at.index(bytes.len() - start);
+            bytes[index] ^= flip;
+            // Some flips make another packet of it, and some leave it valid (0 and 0xffff).
+            if make::checksums_verify(&bytes) {
+                return Ok(());
+            }
+            let Ok(mut packet) = Packet::parse(&mut bytes) else { return Ok(()) };
+            if packet.tuple().is_none() {
+                return Ok(());
+            }
+
+            packet.rewrite_source(source);
+
+            prop_assert!(!make::checksums_verify(packet.bytes()));
+        }
+
+        #[test]
+        fn fragments_rewritten_one_by_one_equal_the_datagram_rewritten(
+            mut datagram in strategy::datagram(),
+            source in strategy::endpoint(),
+        ) {
+            // The sum of a message that is all zeros cannot be seen from its first fragment.
+            prop_assume!(datagram[20..].iter().any(|byte| *byte != 0));
+            let mtu = usize::from(datagram[0] & 0x0f) * 4 + 24;
+            let mut fragments = make::fragments(&datagram, mtu);
+
+            for fragment in &mut fragments {
+                Packet::parse(fragment).unwrap().rewrite_source(source);
+            }
+            Packet::parse(&mut datagram).unwrap().rewrite_source(source);
+
+            prop_assert_eq!(fragments, make::fragments(&datagram, mtu));
+        }
+
+        #[test]
+        fn setters_keep_the_header_checksum(
+            packet in strategy::packet(),
+            (ttl, tos, identification, dont_fragment) in any::<(u8, u8, u16, bool)>(),
+        ) {
+            let mut bytes = packet;
+            let mut packet = Packet::parse(&mut bytes).unwrap();
+
+            packet.set_ttl(ttl);
+            packet.set_tos(tos);
+            packet.set_identification(identification);
+            packet.set_dont_fragment(dont_fragment);
+
+            prop_assert_eq!((packet.ttl(), packet.tos()), (ttl, tos));
+            prop_assert_eq!(packet.identification(), identification);
+            prop_assert_eq!(packet.dont_fragment(), dont_fragment);
+            let mut full = bytes.clone();
+            make::fill_header_checksum(&mut full);
+            prop_assert_eq!(bytes, full);
+        }
+    }
+
+    fn inside() -> Endpoint {
+        at("192.168.1.3:40000")
+    }
+
+    fn outside() -> Endpoint {
+        at("203.0.113.1:61000")
+    }
+
+    fn remote() -> Endpoint {
+        at("203.0.113.178:8888")
+    }
+
+    fn udp() -> Vec<u8> {
+        make::udp(inside(), remote(), b"payload")
+    }
+
+    /// What the addresses of a packet without tuple are restored from.
+    fn addresses(packet: &Packet<'_>) -> Tuple {
+        Tuple::new(
+            packet.protocol(),
+            Endpoint::new(IpAddr::V4(packet.source()), 0),
+            Endpoint::new(IpAddr::V4(packet.destination()), 0),
+        )
+    }
+
+    /// The folded sum that the checksum of a protocol like UDP-Lite makes constant.
+    fn pseudo_sum(packet: &[u8]) -> u16 {
+        crate::checksum::Sum::ZERO.add_bytes(&packet[ipv4::offset::SOURCE..]).fold()
+    }
 }

@@ -132,7 +132,7 @@ pub(crate) fn endpoint(packet: &[u8], header_len: usize, kind: Kind, end: End) -
 }
 
 /// Writes an endpoint over one end of a packet and mends every checksum that it has; returns what the
-/// whole changed in sum. A checksum beyond the end of a quoted packet needs no mending.
+/// whole changed in sum. A checksum that a quoted packet holds only half of, or not at all, stays.
 ///
 /// # Panics
 ///
@@ -162,13 +162,30 @@ pub(crate) fn rewrite(
     let both = addr.combine(port);
     let transport = match kind.checksum() {
         Checksum::None => Delta::NONE,
-        Checksum::Plain(at) => mend(packet, header_len + at, |checksum| port.apply(checksum)),
+        Checksum::Plain(at) => {
+            let zero = is_zero_apart_from(packet, header_len, at);
+            mend(packet, header_len + at, |checksum| match port.apply(checksum) {
+                0 if zero => 0xffff,
+                checksum => checksum,
+            })
+        }
         Checksum::Udp(at) => mend(packet, header_len + at, |checksum| both.apply_udp(checksum)),
         Checksum::WithPseudoHeader(at) => {
             mend(packet, header_len + at, |checksum| both.apply(checksum))
         }
     };
     both.combine(header).combine(transport)
+}
+
+/// Whether a whole message has nothing but zeros around its checksum.
+///
+/// A translated echo reply may end up so (identifier, sequence number and data all zero). It is the one
+/// message whose sum is 0x0000, which a difference cannot tell from 0xffff.
+fn is_zero_apart_from(packet: &[u8], header_len: usize, checksum_at: usize) -> bool {
+    let whole = u16_at(packet, ipv4::offset::FRAGMENT) & ipv4::MORE_FRAGMENTS == 0
+        && usize::from(u16_at(packet, ipv4::offset::TOTAL_LEN)) == packet.len();
+    let (before, after) = packet[header_len..].split_at(checksum_at);
+    whole && before.iter().chain(&after[2..]).all(|byte| *byte == 0)
 }
 
 /// Replaces a checksum, if it is there, and returns what that changes in sum.

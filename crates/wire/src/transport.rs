@@ -144,3 +144,124 @@ impl IcmpError {
         Self { kind, code, mtu, quoted_len, extensions_len: body_len - quoted_len }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::icmp::error::Report;
+    use crate::make::{self, at};
+    use crate::{Endpoint, Packet};
+
+    #[test]
+    fn tcp_is_read() {
+        let flags = Flags::SYN | Flags::ACK;
+        let segment = make::tcp_with_options(inside(), remote(), flags, 5, 6, &[1; 12], b"data");
+
+        let Transport::Tcp(tcp) = read(segment) else { panic!("not TCP") };
+
+        assert_eq!((tcp.source_port, tcp.destination_port), (40_000, 8888));
+        assert_eq!((tcp.sequence, tcp.acknowledgment, tcp.window), (5, 6, 64_240));
+        assert_eq!((tcp.flags, tcp.header_len, tcp.payload_len), (flags, 32, 4));
+    }
+
+    #[test]
+    fn syn_and_fin_take_a_sequence_number_each() {
+        let len = |flags, payload: &[u8]| {
+            let segment = make::tcp(inside(), remote(), flags, 0, 0, payload);
+            let Transport::Tcp(tcp) = read(segment) else { panic!("not TCP") };
+            tcp.segment_len()
+        };
+
+        assert_eq!(len(Flags::ACK, b""), 0);
+        assert_eq!(len(Flags::SYN, b""), 1);
+        assert_eq!(len(Flags::FIN | Flags::ACK, b"data"), 5);
+        assert_eq!(len(Flags::SYN | Flags::FIN, b""), 2);
+    }
+
+    #[test]
+    fn udp_is_read() {
+        let Transport::Udp(udp) = read(make::udp(inside(), remote(), b"data")) else {
+            panic!("not UDP")
+        };
+
+        assert_eq!((udp.source_port, udp.destination_port), (40_000, 8888));
+        assert_eq!((udp.payload_len, udp.has_checksum), (4, true));
+        assert_eq!(
+            read(make::udp_without_checksum(inside(), remote(), b"data")),
+            Transport::Udp(Udp { has_checksum: false, ..udp })
+        );
+    }
+
+    #[test]
+    fn queries_are_read() {
+        let request = IcmpQuery { kind: 8, request: true, id: 40_000, sequence: 3 };
+        let reply = IcmpQuery { kind: 0, request: false, ..request };
+
+        assert_eq!(
+            read(make::echo_request(inside(), remote().addr, 3, b"data")),
+            Transport::IcmpQuery(request)
+        );
+        assert_eq!(
+            read(make::echo_reply(remote().addr, inside(), 3, b"data")),
+            Transport::IcmpQuery(reply)
+        );
+        assert_eq!(
+            read(make::icmp(inside().addr, remote().addr, 13, 0, [0, 1, 0, 2], &[0; 12])),
+            Transport::IcmpQuery(IcmpQuery { kind: 13, request: true, id: 1, sequence: 2 })
+        );
+    }
+
+    #[test]
+    fn other_messages_are_read() {
+        let message = make::icmp(inside().addr, remote().addr, 40, 2, [0; 4], &[]);
+
+        assert_eq!(read(message), Transport::IcmpOther { kind: 40, code: 2 });
+    }
+
+    #[test]
+    fn only_fragmentation_needed_has_an_mtu() {
+        assert_eq!(error(Report::fragmentation_needed(1280)).mtu, Some(1280));
+        assert_eq!(error(Report::fragmentation_needed(0)).mtu, Some(0));
+        assert_eq!(error(Report { code: 3, ..Report::fragmentation_needed(9) }).mtu, None);
+        assert_eq!(error(Report::TTL_EXCEEDED).mtu, None);
+    }
+
+    #[test]
+    fn rfc_4884_length_is_read_where_the_type_has_one() {
+        for (kind, has_length) in [(3, true), (4, false), (5, false), (11, true), (12, true)] {
+            // 36 bytes are quoted; the length says 28.
+            let error = error(Report { kind, code: 0, rest: [1, 7, 3, 4] });
+
+            let expected = if has_length { (28, 8) } else { (36, 0) };
+            assert_eq!((error.quoted_len, error.extensions_len), expected, "type {kind}");
+        }
+    }
+
+    #[test]
+    fn rfc_4884_length_and_mtu_are_side_by_side() {
+        let error = error(Report { rest: [0, 7, 5, 0], ..Report::fragmentation_needed(0) });
+
+        assert_eq!((error.mtu, error.quoted_len), (Some(1280), 28));
+    }
+
+    fn error(report: Report) -> IcmpError {
+        let about = make::udp(inside(), remote(), b"odd data");
+        let packet = make::icmp_error([198, 51, 100, 1], inside().addr, report, &about);
+        let Transport::IcmpError(error) = read(packet) else { panic!("not an error") };
+        error
+    }
+
+    fn read(mut packet: Vec<u8>) -> Transport {
+        Packet::parse(&mut packet).unwrap().transport()
+    }
+
+    fn inside() -> Endpoint {
+        at("192.168.1.3:40000")
+    }
+
+    fn remote() -> Endpoint {
+        at("203.0.113.178:8888")
+    }
+}

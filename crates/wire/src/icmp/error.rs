@@ -134,3 +134,152 @@ fn is_single_host(source: Ipv4Addr) -> bool {
     let [first, ..] = source.octets();
     first != 0 && !source.is_loopback() && !source.is_multicast() && first < 240
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::make::{self, at};
+    use crate::tcp::Flags;
+    use crate::{Endpoint, strategy};
+
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+    const ENVELOPE: Envelope = Envelope {
+        source: GATEWAY,
+        tos: INTERNETWORK_CONTROL | 0x08,
+        ttl: 64,
+        identification: 0x4242,
+    };
+
+    #[test]
+    fn error_goes_to_the_sender_and_quotes_its_packet() {
+        let about = make::udp(inside(), remote(), b"data");
+
+        let mut error = built(Report::fragmentation_needed(1280), &about);
+
+        let mut packet = Packet::parse(&mut error).unwrap();
+        assert_eq!((packet.source(), packet.destination()), (GATEWAY, about_source(&about)));
+        assert_eq!((packet.tos(), packet.ttl()), (0xc8, 64));
+        assert_eq!(packet.identification(), 0x4242);
+        let Transport::IcmpError(view) = packet.transport() else { panic!("{packet}") };
+        assert_eq!((view.kind, view.code, view.mtu), (3, 4, Some(1280)));
+        assert_eq!(view.extensions_len, 0);
+        assert_eq!(packet.quoted().unwrap().unwrap().bytes(), about);
+        assert!(make::checksums_verify(&error));
+    }
+
+    #[test]
+    fn rfc_1812_4_3_2_3_error_is_at_most_576_bytes() {
+        for (len, expected) in [(0, 56), (519, 575), (520, 576), (521, 576), (1472, 576)] {
+            let about = make::udp(inside(), remote(), &[7; 1472][..len]);
+
+            let error = built(Report::TTL_EXCEEDED, &about);
+
+            assert_eq!(error.len(), expected);
+            assert_eq!(error[28..], about[..expected - 28]);
+            assert!(make::checksums_verify(&error));
+        }
+    }
+
+    #[test]
+    fn reports_have_their_types_and_codes() {
+        let head = |report: Report| (report.kind, report.code, report.rest);
+
+        assert_eq!(head(Report::TTL_EXCEEDED), (11, 0, [0; 4]));
+        assert_eq!(head(Report::REASSEMBLY_EXCEEDED), (11, 1, [0; 4]));
+        assert_eq!(head(Report::unreachable(13)), (3, 13, [0; 4]));
+        assert_eq!(head(Report::fragmentation_needed(0x0506)), (3, 4, [0, 0, 5, 6]));
+        assert_eq!(head(Report::parameter_problem(20)), (12, 0, [20, 0, 0, 0]));
+    }
+
+    #[test]
+    fn short_buffer_is_refused() {
+        let mut about = make::udp(inside(), remote(), b"data");
+        let about = Packet::parse(&mut about).unwrap();
+
+        assert_eq!(
+            build(Report::TTL_EXCEEDED, ENVELOPE, &about, &mut [0; 59]),
+            Err(BufferTooSmall { needed: 60 })
+        );
+    }
+
+    #[test]
+    fn rfc_1812_4_3_2_7_what_may_not_be_answered() {
+        let host = inside().addr;
+        let fragments = make::fragments(&make::udp(inside(), remote(), &[0; 64]), 44);
+        let udp = |source: &str, destination: &str| make::udp(at(source), at(destination), b"");
+        let forbidden = [
+            make::icmp_error(host, remote().addr, Report::TTL_EXCEEDED, &udp_packet()),
+            make::icmp(host, remote().addr, 5, 1, [0; 4], &udp_packet()),
+            make::icmp(host, remote().addr, 40, 0, [0; 4], &[]),
+            fragments[1].clone(),
+            udp("192.168.1.3:1", "255.255.255.255:67"),
+            udp("192.168.1.3:1", "224.0.0.251:5353"),
+            udp("0.0.0.0:68", "203.0.113.178:67"),
+            udp("127.0.0.1:1", "203.0.113.178:1"),
+            udp("239.1.1.1:1", "203.0.113.178:1"),
+            udp("255.255.255.255:1", "203.0.113.178:1"),
+            udp("240.0.0.1:1", "203.0.113.178:1"),
+        ];
+        for mut packet in forbidden {
+            let packet = Packet::parse(&mut packet).unwrap();
+
+            assert!(!is_permitted(&packet), "{packet}");
+        }
+    }
+
+    #[test]
+    fn queries_first_fragments_and_data_may_be_answered() {
+        let permitted = [
+            udp_packet(),
+            make::tcp(inside(), remote(), Flags::SYN, 1, 0, &[]),
+            make::echo_request(inside(), remote().addr, 1, &[]),
+            make::fragments(&make::udp(inside(), remote(), &[0; 64]), 44).swap_remove(0),
+            make::ip(Protocol::GRE, inside().addr, remote().addr, &[]),
+        ];
+        for mut packet in permitted {
+            let packet = Packet::parse(&mut packet).unwrap();
+
+            assert!(is_permitted(&packet), "{packet}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn errors_built_are_valid(about in strategy::packet(), (kind, code) in any::<(u8, u8)>()) {
+            let report = Report { kind, code, rest: [0; 4] };
+
+            let mut error = built(report, &about);
+
+            prop_assert!(make::checksums_verify(&error));
+            prop_assert!(Packet::parse(&mut error).is_ok());
+        }
+    }
+
+    fn built(report: Report, about: &[u8]) -> Vec<u8> {
+        let mut about = about.to_vec();
+        let about = Packet::parse(&mut about).unwrap();
+        let mut out = [0xee; MAX_LEN];
+        let len = build(report, ENVELOPE, &about, &mut out).unwrap();
+        out[..len].to_vec()
+    }
+
+    fn about_source(about: &[u8]) -> Ipv4Addr {
+        Packet::parse(&mut about.to_vec()).unwrap().source()
+    }
+
+    fn udp_packet() -> Vec<u8> {
+        make::udp(inside(), remote(), b"data")
+    }
+
+    fn inside() -> Endpoint {
+        at("192.168.1.3:40000")
+    }
+
+    fn remote() -> Endpoint {
+        at("203.0.113.178:8888")
+    }
+}
