@@ -5,9 +5,11 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::{io, thread};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::deadline::Deadline;
 use crate::error::Context;
 use crate::program::{self, Output};
 use crate::{Namespace, Result, sys};
@@ -166,7 +168,7 @@ impl Host {
     ///
     /// When the port is taken.
     pub fn listen(&self, port: u16) -> Result<TcpListener> {
-        self.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+        self.run(|| free_port(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))))
             .context(|| format!("{} listens on port {port}", self.name))
     }
 
@@ -177,7 +179,8 @@ impl Host {
     /// When the port is taken.
     pub fn udp(&self, port: u16) -> Result<UdpSocket> {
         let what = || format!("{} opens UDP port {port}", self.name);
-        let socket = self.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).context(what)?;
+        let bind = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
+        let socket = self.run(|| free_port(bind)).context(what)?;
         socket.set_read_timeout(Some(Duration::from_secs(2))).context(what)?;
         // A 60 KB datagram in both directions, times a few.
         sockopt::set_socket_recv_buffer_size(&socket, 1 << 20).context(what)?;
@@ -197,7 +200,7 @@ impl Host {
         let known = self.program("ip", &["neigh", "show", "to", &neighbour.to_string()])?;
         let station = hardware_address(&known);
         let what = || format!("{} finds {neighbour} on {interface}: {known}", self.name);
-        let station = station.ok_or(std::io::ErrorKind::NotFound).context(what)?;
+        let station = station.ok_or(io::ErrorKind::NotFound).context(what)?;
         let opened = self.run(|| {
             let socket = rustix::net::socket_with(
                 AddressFamily::from_raw(libc::AF_PACKET as u16),
@@ -269,8 +272,22 @@ fn hardware_address(line: &str) -> Option<[u8; 6]> {
     octets.try_into().ok()
 }
 
+/// Binds, with a little patience for a port that was given up a moment ago: while another thread
+/// starts a program, the child holds every descriptor until it executes.
+fn free_port<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Deadline::after(Duration::from_secs(1));
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && deadline.left().is_some() => {
+                thread::yield_now();
+            }
+            bound => return bound,
+        }
+    }
+}
+
 /// No test waits for ever: a stream that stalls is an error.
-fn patient(stream: &TcpStream) -> std::io::Result<()> {
+fn patient(stream: &TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))
 }

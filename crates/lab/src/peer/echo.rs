@@ -2,10 +2,11 @@
 
 use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::UdpSocket;
 
 use super::Service;
+use super::transfer::read_some;
 use crate::error::Context;
 use crate::{Error, Host, Result};
 
@@ -18,7 +19,7 @@ pub fn tcp_echo(host: &Host, port: u16) -> Result<Service> {
     Service::tcp(host, port, |mut stream, _peer| {
         let mut chunk = vec![0; 16 << 10];
         loop {
-            match stream.read(&mut chunk)? {
+            match read_some(&mut stream, &mut chunk)? {
                 0 => return Ok(()),
                 length => stream.write_all(&chunk[..length])?,
             }
@@ -47,7 +48,7 @@ pub fn udp_ask(socket: &UdpSocket, to: SocketAddrV4, question: &[u8]) -> Result<
     let mut answer = vec![0; 65536];
     for _ in 0..3 {
         socket.send_to(question, to).context(what)?;
-        match socket.recv_from(&mut answer) {
+        match receive(socket, &mut answer) {
             Ok((length, from)) if from == SocketAddr::V4(to) => {
                 answer.truncate(length);
                 return Ok(answer);
@@ -64,4 +65,14 @@ pub fn udp_ask(socket: &UdpSocket, to: SocketAddrV4, question: &[u8]) -> Result<
         }
     }
     Err(io::Error::from(io::ErrorKind::TimedOut)).context(what)
+}
+
+/// Like `recv_from`, which a signal to the process may interrupt when the socket has a time limit.
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    loop {
+        match socket.recv_from(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => return received,
+        }
+    }
 }

@@ -151,7 +151,7 @@ fn receive(stream: &mut impl Read, octets: u64) -> io::Result<[u8; 32]> {
     let mut left = octets;
     while left > 0 {
         let wanted = left.min(CHUNK as u64) as usize;
-        let length = stream.read(&mut chunk[..wanted])?;
+        let length = read_some(stream, &mut chunk[..wanted])?;
         if length == 0 {
             let got = octets - left;
             let what = format!("the connection ended after {got} of {octets} octets");
@@ -161,6 +161,16 @@ fn receive(stream: &mut impl Read, octets: u64) -> io::Result<[u8; 32]> {
         left -= length as u64;
     }
     Ok(hash.finalize().into())
+}
+
+/// Like `read`, which a signal to the process may interrupt when the socket has a time limit.
+pub(super) fn read_some(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 fn read_hash(stream: &mut impl Read) -> io::Result<[u8; 32]> {

@@ -62,28 +62,29 @@ fn way_to_the_server(lab: &Lab) -> Vec<Hop> {
 }
 
 pub(crate) fn a_small_link_behind_the_gateway_is_discovered() -> Scenario {
-    Scenario::new(Topology::new(), |lab, _gateway| {
+    Scenario::new(Topology::new().workstations(2), |lab, _gateway| {
         lab.set_transit_mtu(1280)?;
-        let (client, server) = (lab.workstation(), lab.server.address());
+        let [client, other] = &lab.workstations[..] else { unreachable!("two were asked for") };
+        let bulk = [
+            peer::TransferServer::start(&lab.server, 8888)?,
+            peer::TransferServer::start(&lab.second, 8888)?,
+        ];
 
-        // The router's "fragmentation needed" comes through to the ping that caused it.
-        let ping = peer::ping(client, server, &["-c1", "-M", "do", "-s", "1400"])?;
-        assert_eq!(ping.received, 0, "{}", ping.text);
-        assert!(
-            ping.text.contains("mtu = 1280") || ping.text.contains("mtu=1280"),
-            "{}",
-            ping.text
-        );
-        assert_eq!(learned_mtu(client, server)?, Some(1280));
-
-        // TCP learns it too, in both directions: towards another remote nothing is known yet.
-        let bulk = peer::TransferServer::start(&lab.second, 8888)?;
-        assert_eq!(learned_mtu(client, lab.second.address())?, None);
-        bulk.upload(client, 3_000_000)?;
+        // Downwards the remote learns it. Whoever has learned announces a smaller segment size
+        // to the other end, so each direction takes a remote of its own.
+        bulk[0].download(client, 3_000_000)?;
+        assert_eq!(learned_mtu(&lab.server, lab.outside_address())?, Some(1280));
+        // Upwards the inside host learns it, from an error that the gateway had to translate.
+        bulk[1].upload(client, 3_000_000)?;
         assert_eq!(learned_mtu(client, lab.second.address())?, Some(1280));
-        bulk.download(client, 3_000_000)?;
-        // The second remote knows the MTU towards the gateway; it knows nobody else.
-        assert_eq!(learned_mtu(&lab.second, lab.outside_address())?, Some(1280));
+
+        // The same by ping, from a host that knows nothing.
+        let server = lab.server.address();
+        assert_eq!(learned_mtu(other, server)?, None);
+        let ping = peer::ping(other, server, &["-c1", "-M", "do", "-s", "1400"])?;
+        assert_eq!(ping.received, 0, "{}", ping.text);
+        assert!(ping.text.contains("mtu = 1280"), "{}", ping.text);
+        assert_eq!(learned_mtu(other, server)?, Some(1280));
         Ok(())
     })
 }

@@ -1,17 +1,24 @@
 //! What a masquerade gateway must carry, each scenario once, for whichever gateway is asked.
 //!
-//! A scenario is a topology and a function over a lab whose gateway runs. Whatever the scenario
-//! looks at itself, at its end no inside address may have been seen outside, and a daemon
-//! must still run and must have logged no error. Where the two gateways may differ, the scenario says so
-//! where it asks `gateway.is_masq()`.
+//! A scenario is a topology and a function over a lab whose gateway runs. It is played through the
+//! kernel's own masquerade, which shows that the scenario is right, and through the real program; each
+//! with and without offloads on the gateway's interfaces. Whatever the scenario looks at itself,
+//! at its end no inside address may have been seen outside, and a daemon must still run and must
+//! have logged no error. Where the two gateways may differ, the scenario says so where it asks
+//! `gateway.is_masq()`.
 
-pub(crate) mod bulk;
-pub(crate) mod datagrams;
-pub(crate) mod own;
-pub(crate) mod path;
-pub(crate) mod trouble;
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::print_stderr, reason = "what a failed test prints is all there is to know")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+mod bulk;
+mod control;
+mod datagrams;
+mod own;
+mod path;
+mod trouble;
+
+use core::panic::AssertUnwindSafe;
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::{env, fs};
 
@@ -21,10 +28,8 @@ use masq_lab::{Gateway, Lab, MasqOptions, Result, Topology, masq_binary, unavail
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Nat {
     /// The oracle.
-    #[allow(dead_code, reason = "each test binary uses one of the two")]
     Kernel,
     /// The program under test.
-    #[allow(dead_code, reason = "each test binary uses one of the two")]
     Masq,
 }
 
@@ -49,7 +54,7 @@ impl Scenario {
 /// One test for each scenario, with this gateway, with or without offloads.
 macro_rules! every_scenario {
     ($nat:expr, $offloads:expr) => {
-        $crate::scenarios::tests! { $nat, $offloads,
+        $crate::tests! { $nat, $offloads,
             bulk::tcp_carries_100_mb_each_way,
             bulk::tcp_runs_both_ways_at_once,
             bulk::two_hundred_connections_run_in_parallel,
@@ -85,16 +90,31 @@ macro_rules! tests {
             #[test]
             fn $name() {
                 let name = concat!(module_path!(), "::", stringify!($name));
-                $crate::scenarios::check($nat, $offloads, name, $crate::scenarios::$module::$name());
+                $crate::check($nat, $offloads, name, $crate::$module::$name());
             }
         )*
     };
 }
 
-pub(crate) use {every_scenario, tests};
+use {every_scenario, tests};
+
+mod masquerade {
+    super::every_scenario!(super::Nat::Kernel, true);
+}
+
+mod masquerade_without_offloads {
+    super::every_scenario!(super::Nat::Kernel, false);
+}
+
+mod masq {
+    super::every_scenario!(super::Nat::Masq, true);
+}
+
+mod masq_without_offloads {
+    super::every_scenario!(super::Nat::Masq, false);
+}
 
 /// Runs a scenario.
-#[allow(dead_code, reason = "each test binary uses one gateway")]
 pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
     let topology = if offloads { scenario.topology } else { scenario.topology.without_offloads() };
     let Some(options) = options(nat, scenario.config) else { return };
@@ -123,7 +143,6 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
 }
 
 /// What to start, or nothing for the kernel; `None` when there is no program to test.
-#[allow(dead_code, reason = "each test binary uses one gateway")]
 fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>> {
     if nat == Nat::Kernel {
         return Some(None);
