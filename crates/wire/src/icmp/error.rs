@@ -33,7 +33,7 @@ impl Report {
     pub const REASSEMBLY_EXCEEDED: Self =
         Self { kind: kind::TIME_EXCEEDED, code: time_exceeded::REASSEMBLY, rest: [0; 4] };
 
-    /// "Destination unreachable" with a code of [`unreachable`].
+    /// "Destination unreachable" with a code of [`icmp::unreachable`](mod@icmp::unreachable).
     #[must_use]
     pub const fn unreachable(code: u8) -> Self {
         Self { kind: kind::DESTINATION_UNREACHABLE, code, rest: [0; 4] }
