@@ -19,6 +19,7 @@ mod client;
 mod clock;
 mod control;
 mod demo;
+mod gateway;
 mod look;
 mod output;
 mod view;

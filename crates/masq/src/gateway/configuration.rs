@@ -1,0 +1,41 @@
+//! A checked configuration as the dataplane asks for it.
+
+use core::net::IpAddr;
+
+use masq_config::{CheckedConfig, Link};
+use masq_core::{Policy, PortRanges, Prefix, Realm};
+use masq_dataplane::{Configuration, Port, Surroundings};
+
+/// What the administrator wants, in the dataplane's words.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted(pub(crate) CheckedConfig);
+
+impl Configuration for Wanted {
+    fn side(&self, interface: &str) -> Option<Realm> {
+        self.0.realm(interface)
+    }
+
+    /// Interfaces named in full; those of a pattern may come later.
+    fn required(&self) -> Vec<String> {
+        let insides = self.0.insides.iter().map(|inside| &inside.interface);
+        let outsides = self.0.outsides.iter().map(|outside| &outside.interface);
+        insides.chain(outsides).filter_map(|pattern| pattern.name().map(str::to_owned)).collect()
+    }
+
+    fn policy(&self, surroundings: &Surroundings) -> Policy {
+        let links: Vec<_> = surroundings.ports.iter().map(link).collect();
+        let reserved = surroundings.host_ports().into_iter().collect();
+        self.0.policy(&links, PortRanges(reserved))
+    }
+}
+
+fn link(port: &Port) -> Link {
+    let global = port.addresses.iter().filter(|address| address.global);
+    let pairs = global.filter_map(|address| match address.address {
+        IpAddr::V4(own) => Some((own, address.length)),
+        IpAddr::V6(_) => None,
+    });
+    let (addresses, networks) =
+        pairs.map(|(own, length)| (own, Prefix::v4(own, length))).unzip();
+    Link { port: port.id, name: port.name.clone(), addresses, networks }
+}
