@@ -454,7 +454,9 @@ mod tests {
             let len = shortest + cut.index(about.len() - shortest + 1);
             // Half a checksum cannot be restored: the carry from its other half is not known.
             let transport = usize::from(about[0] & 0x0f) * 4;
-            prop_assume!(about[9] != 6 || len != transport + tcp::offset::CHECKSUM + 1);
+            if about[9] == 6 && len == transport + tcp::offset::CHECKSUM + 1 {
+                return Ok(());
+            }
             let mut error = error_about(&left[..len]);
             let mut packet = Packet::parse(&mut error).unwrap();
 
