@@ -246,7 +246,16 @@ impl RawPort {
     ///
     /// When the interface does not take it.
     pub fn send_as(&self, ethertype: u16, packet: &[u8]) -> Result<()> {
-        sys::send_packet(&self.socket, self.interface, ethertype, self.station, packet)
+        self.send_to(self.station, ethertype, packet)
+    }
+
+    /// Sends a packet under an ethertype to any hardware address.
+    ///
+    /// # Errors
+    ///
+    /// When the interface does not take it.
+    pub fn send_to(&self, station: [u8; 6], ethertype: u16, packet: &[u8]) -> Result<()> {
+        sys::send_packet(&self.socket, self.interface, ethertype, station, packet)
             .context(|| format!("sending {} octets", packet.len()))
     }
 }

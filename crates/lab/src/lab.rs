@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use crate::line::Line;
-use crate::topology::outside_commands;
+use crate::topology::{outside_commands, switch_offloads_off};
 use crate::{Capture, Host, Result, Uplink};
 
 /// The hosts of a lab and the capture of its outside. [`Topology`](crate::Topology) draws it.
@@ -24,6 +24,7 @@ pub struct Lab {
     pub outside: Capture,
     pub(crate) gateway_outside: Mutex<Ipv4Addr>,
     pub(crate) uplink: Uplink,
+    pub(crate) offloads: bool,
     pub(crate) _line: Option<Line>,
     pub(crate) wiring: Host,
 }
@@ -94,6 +95,35 @@ impl Lab {
     pub fn set_cable(&self, interface: &str, plugged: bool) -> Result<()> {
         let state = if plugged { "up" } else { "down" };
         self.wiring.ip(&[format!("link set gw-{interface} {state}")])
+    }
+
+    /// Takes the gateway's outside interface away and puts a new one of the same name in its place,
+    /// with the same address, as when a USB adapter is replugged. The old capture sees nothing of
+    /// it; the new one that is returned has seen everything since.
+    ///
+    /// # Errors
+    ///
+    /// When the outside is not on Ethernet.
+    pub fn replace_outside_interface(&self) -> Result<Capture> {
+        let switch = if self.routers.is_some() { "wan-switch" } else { "far-switch" };
+        self.wiring.ip(&[
+            "link del gw-wan".to_owned(),
+            format!(
+                "link add name gw-wan type veth peer name wan netns {}",
+                self.gateway.namespace().path().display()
+            ),
+        ])?;
+        if !self.offloads {
+            switch_offloads_off(&self.gateway, "wan")?;
+            switch_offloads_off(&self.wiring, "gw-wan")?;
+        }
+        let capture = Capture::start(self.wiring.namespace(), "gw-wan")?;
+        self.wiring.ip(&[format!("link set gw-wan master {switch} up")])?;
+        let mut commands = vec!["link set wan up".to_owned()];
+        let address = self.outside_address();
+        commands.extend(outside_commands(self.uplink, self.routers.is_some(), address));
+        self.gateway.ip(&commands)?;
+        Ok(capture)
     }
 
     /// How to enter each host with a shell while this process lives: its name and a command.

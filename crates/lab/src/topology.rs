@@ -173,6 +173,7 @@ impl Topology {
             outside,
             gateway_outside: Mutex::new(GATEWAY_OUTSIDE),
             uplink: self.uplink,
+            offloads: self.offloads,
             _line: line,
             wiring,
         })
@@ -209,22 +210,23 @@ impl Topology {
         commands
     }
 
-    /// Both ends of the gateway's cables: its own, so that it must send complete packets, and the other, so that
-    /// it receives none that somebody left to hardware.
+    /// Both ends of the gateway's cables: its own, so that it must send complete packets, and the
+    /// other, so that it receives none that somebody left to hardware.
     fn switch_offloads_off(&self, gateway: &Host, wiring: &Host) -> Result<()> {
-        let off = |host: &Host, interface: &str| {
-            let arguments =
-                ["-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
-            host.program("ethtool", &arguments).map(drop)
-        };
-        off(gateway, "lan")?;
-        off(wiring, "gw-lan")?;
-        off(gateway, "wan")?;
+        switch_offloads_off(gateway, "lan")?;
+        switch_offloads_off(wiring, "gw-lan")?;
+        switch_offloads_off(gateway, "wan")?;
         match self.uplink {
-            Uplink::Ethernet => off(wiring, "gw-wan"),
+            Uplink::Ethernet => switch_offloads_off(wiring, "gw-wan"),
             Uplink::Tun => Ok(()),
         }
     }
+}
+
+/// Has an interface neither complete checksums nor cut or join segments.
+pub(crate) fn switch_offloads_off(host: &Host, interface: &str) -> Result<()> {
+    let arguments = ["-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
+    host.program("ethtool", &arguments).map(drop)
 }
 
 /// What gives the gateway an outside address and the way out.

@@ -116,6 +116,22 @@ pub(crate) fn hosts_may_use_the_same_source_port() -> Scenario {
     })
 }
 
+pub(crate) fn low_ports_stay_low() -> Scenario {
+    Scenario::new(Topology::new().workstations(2), |lab, _gateway| {
+        let shell = peer::shell_service(&lab.server, 22)?;
+        let mut sessions = Vec::new();
+        for host in &lab.workstations {
+            sessions.push(peer::Shell::on(host.connect_from(600, shell.address())?)?);
+        }
+        for session in &mut sessions {
+            session.say("hello")?;
+        }
+        let ports: Vec<u16> = shell.seen().iter().map(SocketAddr::port).collect();
+        assert!(ports[0] != ports[1] && ports.iter().all(|port| *port < 1024), "{ports:?}");
+        Ok(())
+    })
+}
+
 /// The remotes must have seen the gateway's outside address and nothing else.
 pub(crate) fn only_the_gateway_was_seen(lab: &Lab, addresses: &[IpAddr]) {
     assert_eq!(addresses, [IpAddr::V4(lab.outside_address())], "only the gateway is seen outside");
