@@ -90,6 +90,8 @@ pub enum EndReason {
     Reclaimed,
     /// Its endpoints began a new connection.
     Reopened,
+    /// Its packets take another way out, where its outside address is not ours.
+    Rerouted,
 }
 
 /// The events that wait to be fetched.

@@ -27,8 +27,15 @@ pub mod ports;
 pub mod random;
 pub mod routes;
 pub mod stats;
+pub mod tcp;
 pub mod time;
 pub mod verdict;
+
+mod index;
+mod mapping;
+mod reclaim;
+mod session;
+mod timers;
 
 pub use event::{EndReason, Event};
 pub use frame::Frame;
