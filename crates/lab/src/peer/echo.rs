@@ -67,6 +67,15 @@ pub fn udp_ask(socket: &UdpSocket, to: SocketAddrV4, question: &[u8]) -> Result<
     Err(io::Error::from(io::ErrorKind::TimedOut)).context(what)
 }
 
+/// Waits for a datagram, as long as the socket's time limit says.
+///
+/// # Errors
+///
+/// When none comes, or the system reports what it sent undeliverable.
+pub fn udp_receive(socket: &UdpSocket, buffer: &mut [u8]) -> Result<(usize, SocketAddr)> {
+    receive(socket, buffer).context(|| "waiting for a datagram".to_owned())
+}
+
 /// Like `recv_from`, which a signal to the process may interrupt when the socket has a time limit.
 fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     loop {

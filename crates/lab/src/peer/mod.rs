@@ -11,7 +11,7 @@ mod service;
 mod shell;
 mod transfer;
 
-pub use echo::{tcp_echo, udp_ask, udp_echo};
+pub use echo::{tcp_echo, udp_ask, udp_echo, udp_receive};
 pub use http::{HttpServer, Page, Visit, http_get};
 pub use names::{NameServer, resolve};
 pub use programs::{Hop, Ping, Probe, ping, traceroute};

@@ -151,14 +151,12 @@ fn a_second_instance_on_the_same_interface_is_refused() {
 fn malformed_packets_are_counted_by_reason() {
     play("malformed_counted", None, |lab, gateway| {
         let port = lab.workstation().raw_port("eth0", masq_lab::address::GATEWAY_INSIDE)?;
-        let before = drops(gateway)?;
+        let before = drops(gateway).len();
         for packet in malformed(lab.workstation().address(), lab.server.address()) {
             port.send(&packet)?;
         }
         // What is no IPv4 header at all may be dropped by the kernel before anybody is asked.
-        wait_until("at least ten reasons are counted", SOON, || {
-            drops(gateway).is_ok_and(|after| after.len() >= before.len() + 10)
-        })
+        wait_until("at least ten reasons are counted", SOON, || drops(gateway).len() >= before + 10)
     });
 }
 
@@ -216,13 +214,13 @@ fn inside_hosts_reach_each_other_by_outside_endpoints() {
         for size in [5, 4000] {
             let mut heard = vec![0; 65536];
             first.send_to(&vec![7; size], outside[1]).unwrap();
-            assert_eq!(second.recv_from(&mut heard).unwrap(), (size, outside[0]));
+            assert_eq!(peer::udp_receive(&second, &mut heard)?, (size, outside[0]));
             second.send_to(&vec![8; size], outside[0]).unwrap();
-            assert_eq!(first.recv_from(&mut heard).unwrap(), (size, outside[1]));
+            assert_eq!(peer::udp_receive(&first, &mut heard)?, (size, outside[1]));
         }
         // And strangers are welcome.
         lab.second.udp(0)?.send_to(b"hello", outside[0]).unwrap();
-        assert_eq!(first.recv_from(&mut [0; 16]).unwrap().0, 5);
+        assert_eq!(peer::udp_receive(&first, &mut [0; 16])?.0, 5);
         Ok(())
     });
 }
@@ -241,7 +239,7 @@ fn reloading_changes_what_comes_after() {
         peer::udp_ask(&socket, echo.address(), b"after")?;
         assert_eq!(last_peer(&echo), port, "the mapping stays");
         lab.second.udp(0)?.send_to(b"hello", port).unwrap();
-        assert_eq!(socket.recv_from(&mut [0; 16]).unwrap().0, 5, "strangers are let in");
+        assert_eq!(peer::udp_receive(&socket, &mut [0; 16])?.0, 5, "strangers are let in");
         // A file that is wrong changes nothing.
         daemon.write_config("[nat]\nfiltering = 'sometimes'\n")?;
         refused("reload", &daemon.try_ask(&["reload"])?, "filtering");
@@ -307,10 +305,10 @@ fn traces(lab: &Lab) -> Result<String> {
 }
 
 /// The reasons for which something was dropped.
-fn drops(gateway: &Gateway) -> Result<Vec<String>> {
+fn drops(gateway: &Gateway) -> Vec<String> {
     let daemon = gateway.daemon().expect("this gateway is a daemon");
-    let stats = daemon.ask(&["stats", "--json"])?;
-    let stats: serde_json::Value = serde_json::from_str(&stats).expect("statistics are JSON");
+    let stats = daemon.ask(&["stats", "--json"]).unwrap();
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
     let reasons = stats["drops"].as_array().into_iter().flatten();
-    Ok(reasons.filter_map(|drop| drop["reason"].as_str().map(str::to_owned)).collect())
+    reasons.filter_map(|drop| drop["reason"].as_str().map(str::to_owned)).collect()
 }

@@ -118,7 +118,7 @@ pub(crate) fn an_inside_host_reports_its_closed_ports() -> Scenario {
         let remote = lab.server.udp(7000)?;
         let socket = lab.workstation().udp(0)?;
         socket.send_to(b"hello", SocketAddrV4::new(lab.server.address(), 7000)).unwrap();
-        let (_, outside) = remote.recv_from(&mut [0; 16]).unwrap();
+        let (_, outside) = peer::udp_receive(&remote, &mut [0; 16])?;
         remote.connect(outside).unwrap();
         drop(socket);
 
