@@ -66,15 +66,34 @@ pub(crate) fn ensure(path: &Path) -> Result<(), BpffsError> {
         .map_err(|source| BpffsError::Mount { path, source: source.into() })
 }
 
-/// Whether mounts made by this thread are seen by nobody else: its mount namespace is not the one
-/// of the first process (of the container, where there is one).
+/// Whether mounts made by this thread are seen by nobody who was there before: its mount namespace
+/// is not the one of the process that started this one, and so on up to the first process (of the
+/// container, where there is one).
+///
+/// An ancestor that may not be looked at says nothing; the first process often is one.
 pub(crate) fn in_private_mount_namespace() -> bool {
-    let namespace = |path| std::fs::metadata(path).map(|namespace| namespace.ino());
-    match (namespace("/proc/thread-self/ns/mnt"), namespace("/proc/1/ns/mnt")) {
-        (Ok(own), Ok(first)) => own != first,
-        // Who may not ask may not mount either, and gets that error.
-        _ => false,
+    let namespace = |path: &str| std::fs::metadata(path).map(|namespace| namespace.ino()).ok();
+    let own = namespace("/proc/thread-self/ns/mnt");
+    let mut process = std::process::id();
+    for _ in 0..ANCESTORS {
+        let theirs = namespace(&format!("/proc/{process}/ns/mnt"));
+        if theirs.is_some() && theirs != own {
+            return true;
+        }
+        let Some(parent) = parent(process) else { break };
+        process = parent;
     }
+    let first = namespace("/proc/1/ns/mnt");
+    first.is_some() && first != own
 }
+
+fn parent(process: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+    (parent != 0).then_some(parent)
+}
+
+/// More than any chain of services and shells.
+const ANCESTORS: usize = 64;
 
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;

@@ -1,16 +1,59 @@
-//! Loads and attaches the eBPF programs, punt I/O, netlink
+//! Loads and attaches the eBPF programs, carries packets between them and the engine, and keeps the
+//! engine's picture of the host true.
+//!
+//! ```text
+//!          Options, Configuration                                  Handle
+//!                    │                                               │ orders
+//!                  start ──────► control thread ◄──── rtnetlink      ▼
+//!                    │            │   ▲    │  attach, addresses, ports
+//!                    │   commands ▼   │ wishes
+//!                    └──────────► worker thread ◄──── AF_XDP ◄── punt port ◄── eBPF programs
+//!                                 Engine, Router ───────────────────────────► next hops, table
+//! ```
+//!
+//! - [`start`] checks, loads, attaches, and gives a [`Handle`]; a failed start leaves nothing.
+//! - [`Configuration`] is what the administrator wants, as the caller understands it.
+//! - [`detach`] removes every trace of an instance that is not running.
+//! - [`doctor`] says whether this host can run it.
+//!
+//! Everything that needs `unsafe` is in the module `sys`.
+
 #![deny(unsafe_code)]
 
 mod attach;
 mod bpffs;
 mod clock;
+mod control;
+mod detach;
+mod error;
+mod handle;
+mod instance;
 mod netlink;
+mod options;
+mod ports;
 mod punt;
 pub mod routes;
 mod sockets;
+mod start;
 mod state;
 mod sys;
 mod sysctl;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod wake;
+mod worker;
+
+pub use attach::{AttachError, ProgramCounts};
+pub use bpffs::BpffsError;
+pub use control::{PortStatus, ReloadError};
+pub use detach::{DetachError, detach};
+pub use error::StartError;
+pub use handle::{DataplaneStats, Ended, Handle};
+pub use instance::RemoveError;
+pub use netlink::NetlinkError;
+pub use options::{Attachment, Configuration, Options, Port, PortAddress, RUN, Surroundings};
+pub use punt::PuntCounts;
+pub use start::start;
+pub use worker::WorkerStats;

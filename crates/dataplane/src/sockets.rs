@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
+use masq_core::HostPort;
 use masq_wire::Protocol;
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 use zerocopy::byteorder::{BE, U16};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The (protocol, port) pairs in use by sockets that are not bound to a loopback address.
-pub(crate) fn in_use() -> io::Result<BTreeSet<(Protocol, u16)>> {
+pub(crate) fn in_use() -> io::Result<BTreeSet<HostPort>> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     let mut ports = BTreeSet::new();
@@ -23,7 +24,7 @@ pub(crate) fn in_use() -> io::Result<BTreeSet<(Protocol, u16)>> {
         for family in [AF_INET, AF_INET6] {
             list(&socket, family, protocol, |id| {
                 if id.port.get() != 0 && !id.is_loopback(family) {
-                    ports.insert((protocol, id.port.get()));
+                    ports.insert(HostPort { protocol, port: id.port.get() });
                 }
             })?;
         }
@@ -168,8 +169,11 @@ mod tests {
         let udp = UdpSocket::bind("[::]:0").unwrap();
         let own = UdpSocket::bind("127.0.0.1:0").unwrap();
         let ports = in_use().unwrap();
-        assert!(ports.contains(&(Protocol::TCP, tcp.local_addr().unwrap().port())));
-        assert!(ports.contains(&(Protocol::UDP, udp.local_addr().unwrap().port())));
-        assert!(!ports.contains(&(Protocol::UDP, own.local_addr().unwrap().port())));
+        let used = |protocol, address: std::net::SocketAddr| {
+            ports.contains(&HostPort { protocol, port: address.port() })
+        };
+        assert!(used(Protocol::TCP, tcp.local_addr().unwrap()));
+        assert!(used(Protocol::UDP, udp.local_addr().unwrap()));
+        assert!(!used(Protocol::UDP, own.local_addr().unwrap()));
     }
 }

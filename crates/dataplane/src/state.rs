@@ -1,12 +1,12 @@
 //! What has to be remembered between runs and cannot be seen in the kernel: which settings masq
-//! changed and what they were before, and in which network namespace the instance lives.
+//! changed and what they were before, which filters it put on interfaces where links cannot be
+//! pinned, and in which network namespace the instance lives.
 //!
 //! A small text file `<run>/<instance>.state`, one fact a line, written before the change is made, so
 //! that a crash in between restores too much rather than too little.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::sysctl;
@@ -20,8 +20,10 @@ pub(crate) struct State {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Facts {
-    /// The inode of the network namespace.
+    /// The cookie of the network namespace.
     namespace: Option<u64>,
+    /// Interfaces with a clsact filter, and whether masq made the queueing discipline too.
+    filters: BTreeMap<u32, bool>,
     /// Settings as they were before masq changed them.
     saved: BTreeMap<String, String>,
 }
@@ -46,6 +48,28 @@ impl State {
     pub(crate) fn set_namespace(&mut self, namespace: u64) -> io::Result<()> {
         self.facts.namespace = Some(namespace);
         self.write()
+    }
+
+    /// The interfaces with a filter, and whether the queueing discipline was made for it.
+    pub(crate) fn filters(&self) -> &BTreeMap<u32, bool> {
+        &self.facts.filters
+    }
+
+    /// Notes that an interface has, or is about to get, a filter.
+    pub(crate) fn add_filter(&mut self, index: u32, discipline: bool) -> io::Result<()> {
+        if self.facts.filters.contains_key(&index) {
+            return Ok(());
+        }
+        self.facts.filters.insert(index, discipline);
+        self.write()
+    }
+
+    /// Notes that an interface has no filter any more.
+    pub(crate) fn remove_filter(&mut self, index: u32) -> io::Result<()> {
+        match self.facts.filters.remove(&index) {
+            Some(_) => self.write(),
+            None => Ok(()),
+        }
     }
 
     /// Changes a kernel setting, remembering what it was before the first change.
@@ -96,7 +120,13 @@ impl Facts {
         let mut facts = Self::default();
         for line in text.lines() {
             match line.split_once(' ') {
-                Some(("netns", inode)) => facts.namespace = inode.parse().ok(),
+                Some(("netns", cookie)) => facts.namespace = cookie.parse().ok(),
+                Some(("filter", filter)) => {
+                    let (index, discipline) = filter.split_once(' ').unwrap_or((filter, ""));
+                    if let Ok(index) = index.parse() {
+                        facts.filters.insert(index, discipline == DISCIPLINE);
+                    }
+                }
                 Some(("sysctl", setting)) => {
                     let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
                     facts.saved.insert(name.to_owned(), value.to_owned());
@@ -108,16 +138,16 @@ impl Facts {
     }
 
     fn to_text(&self) -> String {
-        let namespace = self.namespace.iter().map(|inode| format!("netns {inode}\n"));
+        let namespace = self.namespace.iter().map(|cookie| format!("netns {cookie}\n"));
+        let filters = self.filters.iter().map(|(index, discipline)| {
+            format!("filter {index}{}\n", if *discipline { " qdisc" } else { "" })
+        });
         let saved = self.saved.iter().map(|(name, value)| format!("sysctl {name}={value}\n"));
-        namespace.chain(saved).collect()
+        namespace.chain(filters).chain(saved).collect()
     }
 }
 
-/// The inode that names the network namespace of this thread.
-pub(crate) fn current_namespace() -> io::Result<u64> {
-    Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
-}
+const DISCIPLINE: &str = "qdisc";
 
 #[cfg(test)]
 mod tests {
@@ -125,7 +155,8 @@ mod tests {
 
     #[test]
     fn facts_survive_being_written_and_read() {
-        let mut facts = Facts { namespace: Some(4_026_531_840), ..Facts::default() };
+        let filters = [(3, false), (4, true)].into();
+        let mut facts = Facts { namespace: Some(77), filters, ..Facts::default() };
         facts.saved.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
         facts.saved.insert("net/ipv4/ip_local_reserved_ports".to_owned(), String::new());
         assert_eq!(Facts::parse(&facts.to_text()), facts);

@@ -74,3 +74,20 @@ pub(crate) fn gateway_topology() {
         ",
     );
 }
+
+/// Whether a command succeeds in the namespaces of this thread.
+pub(crate) fn succeeds(command: &str) -> bool {
+    let mut words = command.split_ascii_whitespace();
+    Command::new(words.next().unwrap()).args(words).output().unwrap().status.success()
+}
+
+/// Whether a command succeeds within a few tries, as one does that waits for the gateway to notice
+/// something.
+pub(crate) fn tries(command: &str) -> bool {
+    (0..5).any(|_| succeeds(command))
+}
+
+/// Leaves the network of this thread for an empty one; mounts stay.
+pub(crate) fn enter_new_network() {
+    unshare(UnshareFlags::NEWNET);
+}

@@ -149,6 +149,11 @@ impl Programs {
         Ok(Self { ebpf, pins, tcx, layout })
     }
 
+    /// Whether programs are attached by tcx links.
+    pub(crate) fn is_tcx(&self) -> bool {
+        self.tcx
+    }
+
     /// How programs are attached: `tcx` or `clsact`.
     pub(crate) fn attachment(&self) -> &'static str {
         if self.tcx { "tcx" } else { "clsact" }

@@ -7,6 +7,7 @@
 //!                      punt           the link of `masq_punt_xdp` on its far end
 //! ```
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,13 +65,6 @@ impl Pins {
         self.directory.join("punt")
     }
 
-    /// The numbers of the interfaces that have a pinned link.
-    pub(crate) fn attached(&self) -> Vec<u32> {
-        let number =
-            |path: PathBuf| path.file_name()?.to_str()?.strip_prefix(INGRESS)?.parse().ok();
-        self.list().into_iter().filter_map(number).collect()
-    }
-
     /// Every pin.
     pub(crate) fn list(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.directory).into_iter().flatten();
@@ -79,18 +73,24 @@ impl Pins {
         paths
     }
 
-    /// Removes every pin, links before maps, and the directory.
-    pub(crate) fn remove(&self) -> Vec<io::Error> {
-        let (maps, links): (Vec<_>, Vec<_>) =
-            self.list().into_iter().partition(|path| is_map(path));
+    /// Removes every pin but those, links before maps, and the directory if nothing is left in it.
+    pub(crate) fn remove_except(&self, keep: &BTreeSet<PathBuf>) -> Vec<(PathBuf, io::Error)> {
+        let doomed = self.list().into_iter().filter(|path| !keep.contains(path));
+        let (maps, links): (Vec<_>, Vec<_>) = doomed.partition(|path| is_map(path));
+        let removed = |path: PathBuf| Some((std::fs::remove_file(&path).err()?, path));
         let mut errors: Vec<_> = links
             .into_iter()
             .chain(maps)
-            .filter_map(|path| std::fs::remove_file(path).err())
+            .filter_map(removed)
+            .map(|(error, path)| (path, error))
             .collect();
-        match std::fs::remove_dir(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => errors.push(error),
-            Ok(()) | Err(_) => {}
+        if keep.is_empty() {
+            match std::fs::remove_dir(&self.directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    errors.push((self.directory.clone(), error));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         errors
     }

@@ -7,6 +7,7 @@
 //! - [`Watch`] hears what changes. When the kernel had to drop notifications (`ENOBUFS`), it says so
 //!   once, and whoever listens takes a fresh [`Netlink::picture`].
 
+mod clsact;
 mod device;
 #[cfg(test)]
 mod tests;

@@ -151,6 +151,15 @@ impl Mirror {
         &self.neighbours
     }
 
+    /// The destinations of all routes that leave by a link, in any table.
+    pub fn networks_by(&self, link: u32) -> Vec<Prefix> {
+        let mut networks: Vec<_> =
+            self.tables.values().flat_map(|table| table.networks_by(link)).collect();
+        networks.sort_unstable();
+        networks.dedup();
+        networks
+    }
+
     /// Rises with every change that may change an answer of [`Mirror::lookup`].
     pub fn generation(&self) -> u64 {
         self.generation

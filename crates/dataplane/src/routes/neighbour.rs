@@ -1,6 +1,6 @@
 //! Neighbours: the link-layer addresses of hosts on our links, as the kernel has resolved them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// What the kernel knows of a neighbour (RFC 4861 §7.3.2, used for ARP alike).
@@ -28,12 +28,20 @@ impl Neighbour {
 
 /// All neighbours, by link and address.
 #[derive(Clone, Debug, Default)]
-pub struct Neighbours(HashMap<(u32, IpAddr), Neighbour>);
+pub struct Neighbours(BTreeMap<(u32, IpAddr), Neighbour>);
 
 impl Neighbours {
     /// What is known of a neighbour.
     pub fn get(&self, link: u32, address: IpAddr) -> Option<Neighbour> {
         self.0.get(&(link, address)).copied()
+    }
+
+    /// A neighbour on a link with that link-layer address.
+    pub fn with_mac(&self, link: u32, mac: [u8; 6]) -> Option<IpAddr> {
+        let found = |((on, address), neighbour): (&(u32, IpAddr), &Neighbour)| {
+            (*on == link && neighbour.mac() == Some(mac)).then_some(*address)
+        };
+        self.0.iter().find_map(found)
     }
 
     /// Takes news of a neighbour; `None` forgets it.

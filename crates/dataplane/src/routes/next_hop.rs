@@ -24,9 +24,9 @@
 //!
 //! Numbers are scarce (the array is shared with the eBPF programs), and each neighbour that is being
 //! resolved occupies the kernel's neighbour table and the engine's memory for held packets. So at
-//! most [`RESOLVING_MAX`] resolve at a time: what a scan of absent hosts asks beyond that fails at
+//! most `RESOLVING_MAX` resolve at a time: what a scan of absent hosts asks beyond that fails at
 //! once. A number is used again when its neighbour failed, or was not asked for during
-//! [`IDLE`], the one longest unused first.
+//! `IDLE`, the one longest unused first.
 
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
@@ -52,7 +52,8 @@ pub struct NextHops {
     /// Indexed by number; number 0 means "none".
     entries: Vec<Option<Entry>>,
     ids: HashMap<NextHopKey, NextHopId>,
-    capacity: usize,
+    /// Numbers never used yet, the lowest first.
+    free: VecDeque<NextHopId>,
     resolving: usize,
     changed: VecDeque<NextHopId>,
     resolve: VecDeque<NextHopKey>,
@@ -71,10 +72,11 @@ struct Entry {
 impl NextHops {
     /// Makes a table for numbers below `capacity`.
     pub fn new(capacity: usize) -> Self {
+        let last = u16::try_from(capacity.saturating_sub(1)).unwrap_or(u16::MAX);
         Self {
-            entries: vec![None],
+            entries: (0..=last).map(|_| None).collect(),
             ids: HashMap::new(),
-            capacity: capacity.min(usize::from(u16::MAX)),
+            free: (1..=last).map(NextHopId).collect(),
             resolving: 0,
             changed: VecDeque::new(),
             resolve: VecDeque::new(),
@@ -112,6 +114,37 @@ impl NextHops {
         self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, asked: now });
         self.changed.push_back(id);
         Some(id)
+    }
+
+    /// Takes over a next hop of a predecessor under its number, so that sessions which name it
+    /// still mean the same; false, and the number is free, if it cannot be told which neighbour it
+    /// was.
+    ///
+    /// The array holds link-layer addresses only. Any neighbour with that address on that link
+    /// serves as well as the one that was meant.
+    pub fn adopt(
+        &mut self,
+        now: Instant,
+        mirror: &Mirror,
+        id: NextHopId,
+        old: &NextHopValue,
+    ) -> bool {
+        let neighbour = mirror.neighbours().with_mac(old.ifindex, old.destination);
+        let Some(link) = mirror.links().get(old.ifindex) else { return false };
+        let neighbour = if without_neighbours(link) { None } else { neighbour };
+        let known = neighbour.is_some() || without_neighbours(link);
+        let key = NextHopKey { link: old.ifindex, neighbour };
+        let free = self.free.iter().position(|free| *free == id);
+        let (Some(free), true, false) = (free, known, self.ids.contains_key(&key)) else {
+            return false;
+        };
+        let generation = old.generation;
+        let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
+        self.free.remove(free);
+        self.ids.insert(key, id);
+        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, asked: now });
+        self.changed.push_back(id);
+        true
     }
 
     /// What is known of a next hop.
@@ -221,9 +254,8 @@ impl NextHops {
 
     /// A number that is free, or that nobody will miss, and how often it meant something else.
     fn free_number(&mut self, now: Instant) -> Option<(NextHopId, u32)> {
-        if self.entries.len() < self.capacity {
-            self.entries.push(None);
-            return Some((NextHopId((self.entries.len() - 1) as u16), 0));
+        if let Some(id) = self.free.pop_front() {
+            return Some((id, 0));
         }
         let expendable = |entry: &Entry| {
             let idle = now.saturating_sub(entry.used);
@@ -280,7 +312,7 @@ fn wants_confirmation(mirror: &Mirror, key: NextHopKey) -> bool {
 }
 
 /// How many neighbours may be resolving at a time.
-pub const RESOLVING_MAX: usize = 256;
+pub(super) const RESOLVING_MAX: usize = 256;
 /// The kernel's three probes, a second apart, are over by then.
 const GIVE_UP: Duration = Duration::from_secs(5);
 /// A failed neighbour is asked for again at most this often.
@@ -407,6 +439,27 @@ mod tests {
         hops.handle_timeout(at(6));
         let present = hops.intern(at(7), &mirror, absent(5001)).unwrap();
         assert_eq!(state(&hops, present), NextHopState::Resolving);
+    }
+
+    #[test]
+    fn a_predecessors_next_hop_keeps_its_number() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(16));
+        let old = NextHopValue {
+            state: NextHopState::Ready,
+            ifindex: 2,
+            destination: MAC,
+            generation: 5,
+            ..NextHopValue::default()
+        };
+        assert!(!hops.adopt(at(1), &mirror, NextHopId(7), &old), "nobody has that address");
+        let address = key(1).neighbour.unwrap();
+        let neighbour = Some(Neighbour::Stale(MAC));
+        mirror.apply(Change::Neighbour { link: 2, address, neighbour });
+        assert!(hops.adopt(at(1), &mirror, NextHopId(7), &old));
+        assert_eq!(hops.value(NextHopId(7)).map(|value| value.generation), Some(5));
+        assert_eq!(hops.intern(at(1), &mirror, key(1)), Some(NextHopId(7)));
+        assert_eq!(hops.intern(at(1), &mirror, key(2)), Some(NextHopId(1)));
+        assert!(!hops.adopt(at(1), &mirror, NextHopId(7), &old), "the number is taken");
     }
 
     #[test]

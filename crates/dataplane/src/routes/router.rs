@@ -27,6 +27,11 @@ impl Router {
         Self { mirror, next_hops, now: Cell::new(Instant::ZERO) }
     }
 
+    /// Takes over a next hop of a predecessor, see [`NextHops::adopt`].
+    pub fn adopt(&mut self, id: NextHopId, old: &NextHopValue) -> bool {
+        self.next_hops.get_mut().adopt(self.now.get(), &self.mirror, id, old)
+    }
+
     /// The picture that answers are made from.
     pub fn mirror(&self) -> &Mirror {
         &self.mirror

@@ -138,11 +138,11 @@ impl Rules {
 }
 
 /// Addresses of the host and broadcast addresses.
-pub const TABLE_LOCAL: u32 = 255;
+pub(super) const TABLE_LOCAL: u32 = 255;
 /// Where routes go unless told otherwise.
-pub const TABLE_MAIN: u32 = 254;
+pub(super) const TABLE_MAIN: u32 = 254;
 /// Looked at last; usually empty.
-pub const TABLE_DEFAULT: u32 = 253;
+pub(super) const TABLE_DEFAULT: u32 = 253;
 
 #[cfg(test)]
 mod tests {

@@ -133,6 +133,19 @@ impl Table {
             .flat_map(|(length, routes)| routes.iter().map(move |route| (length, route)))
     }
 
+    /// The destinations of routes that leave by a link, in order.
+    #[expect(clippy::disallowed_methods, reason = "what is found is sorted")]
+    pub fn networks_by(&self, link: u32) -> Vec<Prefix> {
+        let leaves = |route: &Route| {
+            route.kind == RouteKind::Unicast && route.hops.iter().any(|hop| hop.link == link)
+        };
+        let by_link =
+            |(prefix, routes): (&Prefix, &Vec<Route>)| routes.iter().any(leaves).then_some(*prefix);
+        let mut networks: Vec<_> = self.routes.iter().filter_map(by_link).collect();
+        networks.sort_unstable();
+        networks
+    }
+
     /// Whether no route is left.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty()

@@ -12,8 +12,6 @@ use rustix::net::{AddressFamily, SocketType, socket};
 pub(crate) enum Feature {
     /// The device completes checksums (`tx`).
     TxChecksum = 0x17,
-    /// The device takes packets in several pieces (`sg`).
-    ScatterGather = 0x19,
     /// The device cuts TCP segments (`tso`).
     TcpSegmentation = 0x1f,
     /// The stack hands over uncut segments as late as possible (`gso`).

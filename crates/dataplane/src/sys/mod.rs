@@ -15,3 +15,17 @@ pub(crate) mod namespace;
 pub(crate) mod xsk;
 
 pub(crate) use mapping::Mapping;
+
+use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+
+/// The number of an interface in this thread's network namespace.
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+    netdevice::name_to_index(&socket, name).ok()
+}
+
+/// The name of an interface in this thread's network namespace.
+pub(crate) fn interface_name(index: u32) -> Option<String> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+    netdevice::index_to_name(&socket, index).ok()
+}

@@ -1,0 +1,504 @@
+//! The control thread: keeps what masq knows of the host, and what the host knows of masq, true.
+//!
+//! # Theory of operation
+//!
+//! The thread sleeps until the kernel announces a change, the worker wishes something, the owner of
+//! the [`Handle`](crate::Handle) orders something, or a poll is due. It is the only one that asks
+//! the kernel for anything but packets.
+//!
+//! - *Routing*: announcements go to the worker as they come. When some were lost, or the kernel is
+//!   known to drop routes without announcing it, a fresh picture follows, a little later, so that a
+//!   burst of changes costs one picture.
+//! - *Interfaces*: whenever links or addresses change, [`Control::follow`] compares what should be
+//!   with what is: attaches the program to interfaces that came, lets go of those that went (or were
+//!   renamed to something that is on no side), enters addresses, asks the configuration for the
+//!   policy and hands it to the worker if it differs.
+//! - *Ports*: tells the programs which ports of shared addresses are masq's, and the kernel not to
+//!   use these itself; and tells the worker which ports the host's sockets use.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::mpsc::Sender;
+
+use masq_core::{HostPort, Instant, Plan, Policy, PortId, Realm};
+use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role};
+use masq_flow::owned::Shared;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::attach::{AttachError, ProgramCounts, Programs, SharedMemory};
+use crate::netlink::{Heard, Netlink, NetlinkError, Watch};
+use crate::options::{Configuration, Port, PortAddress, Surroundings};
+use crate::punt::PACKET_MAX;
+use crate::routes::{Address, Change, Hop, Link, Mirror, Prefix, RouteKind};
+use crate::state::State;
+use crate::wake::{WakingReceiver, WakingSender};
+use crate::worker::{Command, Wish};
+use crate::{clock, ports, sockets, sysctl};
+
+/// What the owner of the handle orders.
+pub(crate) enum Order {
+    /// Follow another configuration.
+    Reload(Box<dyn Configuration>, Sender<Result<Plan, ReloadError>>),
+    /// Tell about the interfaces.
+    Ports(Sender<Vec<PortStatus>>),
+    /// Tell what the programs counted.
+    Counts(Sender<ProgramCounts>),
+    /// End the thread; what is attached stays.
+    Stop,
+}
+
+/// An interface as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortStatus {
+    /// The interface.
+    pub port: Port,
+    /// How the program is attached, if it is: `tcx` or `clsact`.
+    pub attachment: Option<&'static str>,
+}
+
+/// A configuration cannot be followed; the one before stays in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// An interface that must exist does not.
+    #[error("there is no interface {interface}; there are: {}", known.join(", "))]
+    UnknownInterface {
+        /// What was asked for.
+        interface: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The gateway is ending.
+    #[error("the gateway is ending")]
+    Ending,
+}
+
+/// The thread's belongings.
+pub(crate) struct Control {
+    pub(crate) configuration: Box<dyn Configuration>,
+    pub(crate) programs: Programs,
+    pub(crate) memory: SharedMemory,
+    pub(crate) state: State,
+    pub(crate) netlink: Netlink,
+    pub(crate) watch: Watch,
+    pub(crate) worker: WakingSender<Command>,
+    pub(crate) wishes: WakingReceiver<Wish>,
+    pub(crate) orders: WakingReceiver<Order>,
+    /// Links, addresses, and routes by inside interfaces; all the others are the worker's.
+    pub(crate) links: Mirror,
+    /// Interfaces that are not to be touched: the punt port's.
+    pub(crate) own: [u32; 2],
+    /// Interfaces with the program, and what was entered about them.
+    pub(crate) attached: BTreeMap<u32, (String, Interface)>,
+    pub(crate) addresses: BTreeMap<Ipv4Addr, AddressFlags>,
+    pub(crate) policy: Policy,
+    pub(crate) sockets: BTreeSet<HostPort>,
+}
+
+impl Control {
+    /// Works until told to stop.
+    pub(crate) fn run(mut self) {
+        let mut reread = None;
+        let mut poll_sockets = clock::now();
+        loop {
+            let now = clock::now();
+            if reread.is_some_and(|due| due <= now) {
+                reread = None;
+                self.reread();
+            }
+            if poll_sockets <= now {
+                poll_sockets = now + SOCKETS_INTERVAL;
+                self.look_at_sockets();
+            }
+            let due = reread.map_or(poll_sockets, |due: Instant| due.min(poll_sockets));
+            self.sleep(due.saturating_sub(clock::now()));
+
+            match self.hear() {
+                Ok(true) => reread = reread.or(Some(clock::now() + REREAD_DELAY)),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot hear of changes; reading anew");
+                    reread = reread.or(Some(clock::now() + Duration::from_secs(1)));
+                }
+            }
+            if !self.grant_wishes() || !self.obey() {
+                break;
+            }
+        }
+        self.worker.send(Command::Stop);
+    }
+
+    fn sleep(&self, wait: Duration) {
+        let wait =
+            Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let mut fds = [
+            PollFd::new(&self.watch, PollFlags::IN),
+            PollFd::new(&self.wishes, PollFlags::IN),
+            PollFd::new(&self.orders, PollFlags::IN),
+        ];
+        // An interrupted or failed wait only makes the round come early.
+        let _ = poll(&mut fds, Some(&wait));
+    }
+
+    /// Passes announcements on; true if a fresh picture is needed.
+    fn hear(&mut self) -> Result<bool, NetlinkError> {
+        let (mut reread, mut follow) = (false, false);
+        for _ in 0..DATAGRAMS {
+            match self.watch.hear()? {
+                Heard::Nothing => break,
+                Heard::Lost => {
+                    tracing::debug!("announcements were lost");
+                    reread = true;
+                }
+                Heard::Changes(changes) => {
+                    for change in &changes {
+                        if self.is_for_us(change) {
+                            let effect = self.links.apply(change.clone());
+                            reread |= effect.reread;
+                            follow |= effect.links || effect.routing;
+                        }
+                    }
+                    self.worker.send(Command::Changes(changes));
+                }
+            }
+        }
+        if follow {
+            self.follow();
+        }
+        Ok(reread)
+    }
+
+    /// Whether a change is about interfaces, or about what lies behind an inside one.
+    fn is_for_us(&self, change: &Change) -> bool {
+        match change {
+            Change::Address(_) | Change::AddressGone(_) | Change::Link(_) | Change::LinkGone(_) => {
+                true
+            }
+            Change::Route { route, .. } | Change::RouteGone { route, .. } => {
+                let inside = |hop: &Hop| {
+                    let link = self.links.links().get(hop.link);
+                    link.and_then(|link| self.configuration.side(&link.name)) == Some(Realm::Inside)
+                };
+                route.kind == RouteKind::Unicast && route.hops.iter().any(inside)
+            }
+            Change::Neighbour { .. } | Change::Rule(_) | Change::RuleGone(_) => false,
+        }
+    }
+
+    fn reread(&mut self) {
+        match self.netlink.picture() {
+            Ok(picture) => {
+                self.links.replace(picture.clone());
+                self.worker.send(Command::Picture(Box::new(picture)));
+                self.follow();
+            }
+            Err(error) => tracing::error!(%error, "cannot read the network's configuration"),
+        }
+    }
+
+    fn grant_wishes(&mut self) -> bool {
+        self.wishes.quiet();
+        while let Ok(wish) = self.wishes.try_recv() {
+            match wish {
+                Wish::Resolve(key) => {
+                    let Some(neighbour) = key.neighbour else { continue };
+                    if let Err(error) = self.netlink.resolve(key.link, neighbour) {
+                        // The link may have gone meanwhile; the next hop fails by its timeout.
+                        tracing::debug!(link = key.link, %error, "cannot resolve a neighbour");
+                    }
+                }
+                Wish::Ended(why) => {
+                    tracing::error!(why, "the worker ended");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn obey(&mut self) -> bool {
+        self.orders.quiet();
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Reload(configuration, answer)) => self.reload(configuration, answer),
+                Ok(Order::Ports(answer)) => {
+                    let _ = answer.send(self.port_status());
+                }
+                Ok(Order::Counts(answer)) => {
+                    let _ = answer.send(self.programs.counts());
+                }
+                Ok(Order::Stop) | Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
+                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
+            }
+        }
+    }
+
+    fn reload(
+        &mut self,
+        configuration: Box<dyn Configuration>,
+        answer: Sender<Result<Plan, ReloadError>>,
+    ) {
+        if let Some(interface) = missing(&*configuration, &self.links) {
+            let known = names(&self.links);
+            let _ = answer.send(Err(ReloadError::UnknownInterface { interface, known }));
+            return;
+        }
+        self.configuration = configuration;
+        let (sender, plan) = std::sync::mpsc::channel();
+        self.enforce(Some(sender));
+        // The worker answers within a round.
+        let plan = plan.recv().map_err(|_| ReloadError::Ending);
+        let _ = answer.send(plan);
+    }
+
+    fn port_status(&self) -> Vec<PortStatus> {
+        let status = |port: Port| {
+            let attached = self.attached.contains_key(&port.id.0);
+            PortStatus { port, attachment: attached.then(|| self.programs.attachment()) }
+        };
+        self.surroundings().ports.into_iter().map(status).collect()
+    }
+
+    fn follow(&mut self) {
+        self.enforce(None);
+    }
+
+    /// Brings everything in line with the configuration and the surroundings.
+    pub(crate) fn enforce(&mut self, answer: Option<Sender<Plan>>) {
+        let surroundings = self.surroundings();
+        for error in self.attach(&surroundings) {
+            tracing::error!(error = %Chain(&error), "an interface is not served");
+        }
+        let policy = self.configuration.policy(&surroundings);
+        if let Err(error) = self.enter_addresses(&policy) {
+            tracing::error!(error = %Chain(&error), "addresses cannot be entered");
+        }
+        if policy != self.policy || answer.is_some() {
+            self.policy = policy;
+            self.divide_ports(&surroundings);
+            self.worker.send(Command::Apply(Box::new(self.policy.clone()), answer));
+        }
+    }
+
+    /// The interfaces on a side, as they are.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        surroundings(&*self.configuration, &self.links, self.own)
+    }
+
+    /// Attaches the program where it should be and is not, and the other way round.
+    pub(crate) fn attach(&mut self, surroundings: &Surroundings) -> Vec<AttachError> {
+        let mut errors = Vec::new();
+        let wanted: BTreeMap<u32, &Port> =
+            surroundings.ports.iter().map(|port| (port.id.0, port)).collect();
+        let gone: Vec<u32> =
+            self.attached.keys().copied().filter(|index| !wanted.contains_key(index)).collect();
+        for index in gone {
+            self.let_go(index);
+        }
+        for (index, port) in wanted {
+            let Some(link) = self.links.links().get(index) else { continue };
+            let interface = interface(port.side, link);
+            let known = self.attached.get(&index);
+            if known.is_some_and(|(name, entered)| *name == port.name && *entered == interface) {
+                continue;
+            }
+            let fresh = known.is_none();
+            if fresh && port.mtu > PACKET_MAX {
+                tracing::warn!(
+                    interface = port.name,
+                    mtu = port.mtu,
+                    most = PACKET_MAX,
+                    "the MTU is larger than masq takes; longer packets are dropped"
+                );
+            }
+            let done = self
+                .programs
+                .set_interface(index, Some(&interface))
+                .and_then(|()| if fresh { self.attach_one(index, &port.name) } else { Ok(()) });
+            match done {
+                Ok(()) => {
+                    if fresh {
+                        tracing::info!(interface = port.name, side = ?port.side, "attached");
+                    }
+                    self.attached.insert(index, (port.name.clone(), interface));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        errors
+    }
+
+    fn attach_one(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
+        let known = self.state.filters().contains_key(&index);
+        if !self.programs.is_tcx() {
+            let made = !self.netlink.has_clsact(index).unwrap_or(true);
+            // Without this note the filter would be left behind, not attached wrongly.
+            if let Err(error) = self.state.add_filter(index, made) {
+                tracing::warn!(%error, "cannot note an attached filter");
+            }
+        }
+        self.programs.attach_ingress(index, name, known)
+    }
+
+    pub(crate) fn let_go(&mut self, index: u32) {
+        let name = self.links.links().get(index).map(|link| link.name.clone());
+        let before = self.attached.remove(&index);
+        tracing::info!(interface = before.map(|(name, _)| name), "detached");
+        self.programs.detach_ingress(index, name.as_deref());
+        if let Err(error) = self.programs.set_interface(index, None) {
+            tracing::warn!(%error, "cannot forget an interface");
+        }
+        let _ = self.state.remove_filter(index);
+    }
+
+    /// Enters the addresses of the host and of the policy.
+    pub(crate) fn enter_addresses(&mut self, policy: &Policy) -> Result<(), AttachError> {
+        let wanted = ports::addresses(self.links.links(), policy);
+        for (address, flags) in &wanted {
+            if self.addresses.get(address) != Some(flags) {
+                self.programs.set_address(*address, Some(*flags))?;
+            }
+        }
+        let stale: Vec<_> = self
+            .addresses
+            .keys()
+            .copied()
+            .filter(|address| !wanted.contains_key(address))
+            .collect();
+        for address in stale {
+            self.programs.set_address(address, None)?;
+        }
+        self.addresses = wanted;
+        Ok(())
+    }
+
+    /// Divides the ports of shared addresses between the host and masq.
+    pub(crate) fn divide_ports(&mut self, surroundings: &Surroundings) {
+        let owned = ports::owned(&self.policy);
+        let bitmap = &self.memory.owned[0];
+        for port in 0..=u16::MAX {
+            for (shared, own) in
+                [(Shared::Tcp, owned.contains(port)), (Shared::Udp, owned.contains(port))]
+            {
+                if bitmap.has_port(shared, port) != own {
+                    bitmap.set_port(shared, port, own);
+                }
+            }
+            // Identifiers are not divided: an answer that is nobody's goes on to the host.
+            bitmap.set_port(Shared::Icmp, port, true);
+        }
+        let before = self.state.original(RESERVED).unwrap_or_default();
+        let reserved = ports::reserved(&owned, surroundings.ephemeral.clone(), &before);
+        if let Err(error) = self.state.set(RESERVED, &reserved) {
+            tracing::warn!(%error, "cannot reserve masq's ports; the host may collide with them");
+        }
+    }
+
+    fn look_at_sockets(&mut self) {
+        match sockets::in_use() {
+            Ok(sockets) if sockets == self.sockets => {}
+            Ok(sockets) => {
+                self.sockets.clone_from(&sockets);
+                self.worker.send(Command::Sockets(sockets));
+            }
+            Err(error) => tracing::warn!(%error, "cannot list the host's sockets"),
+        }
+    }
+}
+
+/// The interfaces on a side.
+pub(crate) fn surroundings(
+    configuration: &dyn Configuration,
+    mirror: &Mirror,
+    own: [u32; 2],
+) -> Surroundings {
+    let links = mirror.links();
+    let port = |link: &Link| {
+        if link.loopback || own.contains(&link.index) {
+            return None;
+        }
+        let addresses = links.addresses_of(link.index).map(|address| PortAddress {
+            address: address.local,
+            length: address.length,
+            global: address.global,
+        });
+        let side = configuration.side(&link.name)?;
+        let connected = links.addresses_of(link.index).map(Address::network);
+        let networks = match side {
+            Realm::Inside => connected.chain(mirror.networks_by(link.index)).collect(),
+            Realm::Outside => connected.collect(),
+        };
+        Some(Port {
+            id: PortId(link.index),
+            name: link.name.clone(),
+            side,
+            mtu: link.mtu,
+            up: link.up,
+            layer3: link.layer3,
+            addresses: addresses.collect(),
+            networks: ipv4_networks(networks),
+        })
+    };
+    let (first, last) = sysctl::ephemeral_ports();
+    Surroundings { ports: links.iter().filter_map(port).collect(), ephemeral: Some(first..=last) }
+}
+
+fn ipv4_networks(mut networks: Vec<Prefix>) -> Vec<masq_core::Prefix> {
+    networks.sort_unstable();
+    networks.dedup();
+    networks
+        .into_iter()
+        .filter(|network| network.address().is_ipv4())
+        .map(|network| masq_core::Prefix { address: network.address(), length: network.length() })
+        .collect()
+}
+
+/// The first interface that must exist and does not.
+pub(crate) fn missing(configuration: &dyn Configuration, mirror: &Mirror) -> Option<String> {
+    configuration.required().into_iter().find(|name| mirror.links().named(name).is_none())
+}
+
+/// The names of the interfaces there are.
+pub(crate) fn names(mirror: &Mirror) -> Vec<String> {
+    mirror.links().iter().filter(|link| !link.loopback).map(|link| link.name.clone()).collect()
+}
+
+/// An error with its causes, on one line.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl core::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+fn interface(side: Realm, link: &Link) -> Interface {
+    let role = match side {
+        Realm::Inside => Role::Inside,
+        Realm::Outside => Role::Outside,
+    };
+    let flags = if link.layer3 { InterfaceFlags::LAYER3 } else { InterfaceFlags::empty() };
+    Interface {
+        role: role as u32,
+        flags: flags.bits(),
+        mtu: link.mtu,
+        mac: link.mac.unwrap_or_default(),
+        reserved: [0; 2],
+    }
+}
+
+/// The ports that the kernel shall not take for the host's own connections.
+const RESERVED: &str = "net/ipv4/ip_local_reserved_ports";
+/// How often the host's sockets are listed.
+const SOCKETS_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a fresh picture waits for more changes.
+const REREAD_DELAY: Duration = Duration::from_millis(100);
+/// Datagrams of announcements read in one go.
+const DATAGRAMS: usize = 64;

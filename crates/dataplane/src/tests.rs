@@ -1,0 +1,268 @@
+//! Whole gateways on a real kernel.
+
+use core::time::Duration;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
+use masq_flow::Layout;
+
+use super::*;
+use crate::testing::{gateway_topology, in_namespaces, run, run_all, tries};
+
+/// Interfaces by name, and the policy that a user without a configuration gets.
+#[derive(Clone, Debug)]
+struct Plain {
+    inside: &'static str,
+    outside: &'static str,
+}
+
+const PLAIN: Plain = Plain { inside: "lan", outside: "wan" };
+
+impl Configuration for Plain {
+    fn side(&self, interface: &str) -> Option<Realm> {
+        let is = |pattern: &str| match pattern.strip_suffix('+') {
+            Some(prefix) => interface.starts_with(prefix),
+            None => interface == pattern,
+        };
+        is(self.inside).then_some(Realm::Inside).or(is(self.outside).then_some(Realm::Outside))
+    }
+
+    fn required(&self) -> Vec<String> {
+        let names = [self.inside, self.outside].into_iter().filter(|name| !name.ends_with('+'));
+        names.map(str::to_owned).collect()
+    }
+
+    fn policy(&self, surroundings: &Surroundings) -> Policy {
+        let ports = |side| surroundings.ports.iter().filter(move |port| port.side == side);
+        let first = |port: &Port| -> Option<IpAddr> {
+            port.addresses.iter().map(|found| found.address).find(IpAddr::is_ipv4)
+        };
+        let insides = ports(Realm::Inside).map(|port| Inside {
+            port: port.id,
+            address: first(port),
+            networks: port.networks.clone(),
+        });
+        let outsides = ports(Realm::Outside)
+            .map(|port| Outside::new(port.id, first(port).into_iter().collect()));
+        let mut policy = Policy::new(insides.collect(), outsides.collect());
+        policy.reserved = PortRanges(surroundings.host_ports().into_iter().collect());
+        policy
+    }
+}
+
+fn options() -> Options {
+    Options { layout: Layout::for_sessions(4096), ..Options::new("test") }
+}
+
+fn gateway() -> Handle {
+    start(options(), Box::new(PLAIN)).unwrap()
+}
+
+/// Everything of masq that can be seen from outside.
+fn traces() -> Vec<String> {
+    let mut traces = Vec::new();
+    let links = run("ip -o link show");
+    traces.extend(links.lines().filter(|line| line.contains("masq")).map(str::to_owned));
+    for name in ["lan", "wan"] {
+        let attached = run(&format!("bpftool net show dev {name}"));
+        traces.extend(attached.lines().filter(|line| line.contains("masq")).map(str::to_owned));
+    }
+    for directory in ["/run/masq", "/run/masq/bpf"] {
+        let entries = std::fs::read_dir(directory).unwrap().flatten();
+        let names = entries.map(|entry| entry.path().display().to_string());
+        // The file system itself is not masq's alone, and shows two files of its own.
+        traces.extend(names.filter(|name| !name.ends_with("/bpf") && !name.ends_with(".debug")));
+    }
+    let reserved = run("sysctl -n net.ipv4.ip_local_reserved_ports");
+    if !reserved.trim().is_empty() {
+        traces.push(format!("reserved ports {reserved}"));
+    }
+    traces
+}
+
+#[test]
+fn an_inside_host_reaches_the_outside() {
+    in_namespaces(|| {
+        gateway_topology();
+        let gateway = gateway();
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+        run("ip netns exec inside ping -c 20 -i 0.01 -W 1 203.0.113.178");
+        let stats = gateway.stats().unwrap();
+        assert!(stats.worker.punt.forwarded >= 42, "{stats:?}");
+        assert_eq!(stats.worker.punt.nonsense, 0);
+        let ports = gateway.ports().unwrap();
+        assert!(ports.iter().all(|port| port.attachment == Some("tcx")), "{ports:?}");
+        assert_eq!(run("sysctl -n net.ipv4.ip_forward").trim(), "0", "masq forwards by itself");
+    });
+}
+
+#[test]
+fn the_host_itself_is_left_alone() {
+    in_namespaces(|| {
+        gateway_topology();
+        let _gateway = gateway();
+        run("ping -c 1 -W 1 192.168.1.3");
+        run("ping -c 1 -W 1 203.0.113.178");
+        run("ip netns exec outside ping -c 1 -W 1 203.0.113.1");
+        run("ip netns exec inside ping -c 1 -W 1 192.168.1.1");
+        let reserved = run("sysctl -n net.ipv4.ip_local_reserved_ports");
+        assert_eq!(reserved.trim(), "32768-56903");
+    });
+}
+
+#[test]
+fn nothing_is_left_after_detach() {
+    in_namespaces(|| {
+        gateway_topology();
+        let before = traces();
+        let gateway = gateway();
+        assert!(matches!(detach(Path::new(RUN), "test"), Err(DetachError::Refused(_))));
+        gateway.stop();
+        assert_ne!(traces(), before, "a stopped gateway stays closed");
+        detach(Path::new(RUN), "test").unwrap();
+        assert_eq!(traces(), before);
+        assert!(matches!(detach(Path::new(RUN), "test"), Err(DetachError::Unknown { .. })));
+    });
+}
+
+#[test]
+fn a_stopped_gateway_lets_nothing_through_and_a_successor_takes_over() {
+    in_namespaces(|| {
+        gateway_topology();
+        run("sysctl -qw net.ipv4.ip_forward=1");
+        let first = gateway();
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+        first.stop();
+        let ping = "ip netns exec inside ping -c 1 -W 1 203.0.113.178";
+        assert!(!crate::testing::succeeds(ping), "closed, though the kernel would forward");
+        let _second = gateway();
+        assert!(tries(ping));
+    });
+}
+
+#[test]
+fn bad_starts_say_why_and_leave_nothing() {
+    in_namespaces(|| {
+        gateway_topology();
+        let before = traces();
+        let fails = |options: Options, plain: Plain| {
+            let error = start(options, Box::new(plain)).unwrap_err();
+            assert_eq!(traces(), before, "{error}");
+            error
+        };
+        let absent = fails(options(), Plain { outside: "ppp0", ..PLAIN });
+        assert_eq!(absent.to_string(), "there is no interface ppp0; there are: lan, wan");
+        let loopback = fails(options(), Plain { inside: "lo", ..PLAIN });
+        assert!(matches!(loopback, StartError::Unusable { .. }), "{loopback}");
+        run("ip link set lan mtu 9000");
+        let jumbo = fails(options(), PLAIN);
+        assert!(jumbo.to_string().contains("ip link set lan mtu 3470"), "{jumbo}");
+        run("ip link set lan mtu 1500");
+        let name = fails(Options { instance: "a/b".to_owned(), ..options() }, PLAIN);
+        assert!(matches!(name, StartError::Name { .. }), "{name}");
+        run("umount /run/masq/bpf");
+        let private = fails(options(), PLAIN);
+        assert!(private.to_string().contains("mount -t bpf bpf /run/masq/bpf"), "{private}");
+    });
+}
+
+#[test]
+fn an_interface_belongs_to_one_instance() {
+    in_namespaces(|| {
+        gateway_topology();
+        let first = gateway();
+        let again = start(options(), Box::new(PLAIN)).unwrap_err();
+        assert_eq!(again.to_string(), "masq instance test is running already");
+        let before = traces();
+        let other = Options { instance: "other".to_owned(), ..options() };
+        let claimed = start(other.clone(), Box::new(PLAIN)).unwrap_err();
+        assert!(claimed.to_string().contains("used by masq instance test"), "{claimed}");
+        assert_eq!(traces(), before);
+        first.stop();
+        let claimed = start(other, Box::new(PLAIN)).unwrap_err();
+        assert!(claimed.to_string().contains("masq detach --instance test"), "{claimed}");
+    });
+}
+
+#[test]
+fn an_instance_stays_in_its_namespace() {
+    in_namespaces(|| {
+        gateway_topology();
+        gateway().stop();
+        // The same mounts, another network.
+        std::thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                crate::testing::enter_new_network();
+                gateway_topology_again();
+                start(options(), Box::new(PLAIN)).unwrap_err().to_string()
+            });
+            let error = elsewhere.join().unwrap();
+            assert!(error.contains("another network namespace"), "{error}");
+        });
+    });
+}
+
+fn gateway_topology_again() {
+    run_all("ip link add lan type veth peer name lan2 \n ip link add wan type veth peer name wan2");
+}
+
+#[test]
+fn interfaces_come_and_go_and_are_renamed() {
+    in_namespaces(|| {
+        gateway_topology();
+        let gateway = start(options(), Box::new(Plain { inside: "lan", outside: "wan+" })).unwrap();
+        let ping = "ip netns exec inside ping -c 1 -W 1 203.0.113.178";
+        assert!(tries(ping));
+        let served = |name: &str| {
+            let ports = gateway.ports().unwrap();
+            ports.iter().any(|port| port.port.name == name && port.attachment.is_some())
+        };
+        let wait_for = |what: &dyn Fn() -> bool| {
+            let end = Instant::now() + Duration::from_secs(5);
+            while !what() {
+                assert!(Instant::now() < end, "not in time: {:?}", gateway.ports());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        run_all("ip link set wan down \n ip link set wan name wan7 \n ip link set wan7 up");
+        wait_for(&|| served("wan7") && !served("wan"));
+        assert!(tries(ping), "renamed within the pattern");
+
+        run_all("ip link set wan7 down \n ip link set wan7 name other \n ip link set other up");
+        wait_for(&|| !served("wan7") && !served("other"));
+        assert!(!run("bpftool net show dev other").contains("masq_ingress"), "let go");
+
+        run_all("ip link set other down \n ip link set other name wan3 \n ip link set wan3 up");
+        wait_for(&|| served("wan3"));
+        assert!(tries(ping), "back under another name");
+
+        run("ip link del wan3");
+        wait_for(&|| !served("wan3"));
+        run_all(
+            "
+            ip link add wan9 type veth peer name eth0 netns outside
+            ip address add 203.0.113.1/24 dev wan9
+            ip link set wan9 up
+            ip netns exec outside ip link set eth0 up
+            ip netns exec outside ip address add 203.0.113.178/24 dev eth0
+            ",
+        );
+        wait_for(&|| served("wan9"));
+        assert!(tries(ping), "a new interface in the place of the old one");
+        assert!(gateway.is_running());
+    });
+}
+
+#[test]
+fn the_outside_address_is_followed() {
+    in_namespaces(|| {
+        gateway_topology();
+        let _gateway = gateway();
+        let ping = "ip netns exec inside ping -c 1 -W 1 203.0.113.178";
+        assert!(tries(ping));
+        run_all("ip address del 203.0.113.1/24 dev wan \n ip address add 203.0.113.77/24 dev wan");
+        assert!(tries(ping), "from the new address");
+    });
+}

@@ -1,0 +1,285 @@
+//! The worker: the thread on which the engine lives.
+//!
+//! # Theory of operation
+//!
+//! The worker sleeps until packets arrive, a command comes, or something is due; then it does one
+//! round: commands (a bounded number), packets (a batch), timers, packets of the engine's own,
+//! events, news of next hops; and hands everything to the kernel in one go. It never waits for
+//! anything else, and nothing else touches the engine, the flow table or the next hops.
+//!
+//! ```text
+//!   control thread ──commands──►┐                          ┌──events──► control thread, watchers
+//!                               │  Engine, Router, table   │
+//!   punt port ────packets──────►┘                          └──packets──► punt port
+//! ```
+//!
+//! # Order
+//!
+//! News of routing come before the packets of a round, so that a packet that arrives after a change
+//! was announced is routed by it. Next hops are written to the shared array before packets are
+//! handed to the kernel, because the program at the punt port looks there for the addresses.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::mpsc::{Sender, SyncSender, TryRecvError, TrySendError};
+
+use masq_core::{Engine, Event, Frame, HostPort, Instant, Plan, Policy, Stats, Transmit, Verdict};
+use masq_flow::owned::Shared;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::attach::SharedMemory;
+use crate::clock;
+use crate::punt::{PuntCounts, PuntPort};
+use crate::routes::{Change, Mirror, NextHopKey, Router};
+use crate::sys::xsk::BUSY_RETRY;
+use crate::wake::{WakingReceiver, WakingSender};
+
+/// What the worker is told.
+pub(crate) enum Command {
+    /// Something about routing changed.
+    Changes(Vec<Change>),
+    /// A complete picture of routing.
+    Picture(Box<Mirror>),
+    /// A new policy; the answer says what it means for the sessions.
+    Apply(Box<Policy>, Option<Sender<Plan>>),
+    /// The ports that the host's own sockets use.
+    Sockets(BTreeSet<HostPort>),
+    /// A look at the engine, which must be short.
+    Look(Box<dyn FnOnce(&Engine) + Send>),
+    /// What happened so far.
+    Stats(Sender<WorkerStats>),
+    /// End the thread.
+    Stop,
+}
+
+/// What the control thread is asked for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// Have the kernel resolve or confirm a neighbour.
+    Resolve(NextHopKey),
+    /// The worker has ended, though nobody told it to.
+    Ended(String),
+}
+
+/// What happened so far.
+#[derive(Clone, Debug)]
+pub struct WorkerStats {
+    /// In the engine.
+    pub engine: Stats,
+    /// At the punt port.
+    pub punt: PuntCounts,
+    /// Events that nobody fetched in time.
+    pub events_lost: u64,
+}
+
+/// The thread's belongings.
+pub(crate) struct Worker {
+    engine: Engine,
+    router: Router,
+    port: PuntPort,
+    memory: SharedMemory,
+    commands: WakingReceiver<Command>,
+    wishes: WakingSender<Wish>,
+    events: SyncSender<Event>,
+    events_lost: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        engine: Engine,
+        router: Router,
+        port: PuntPort,
+        memory: SharedMemory,
+        commands: WakingReceiver<Command>,
+        wishes: WakingSender<Wish>,
+        events: SyncSender<Event>,
+        sockets: &BTreeSet<HostPort>,
+    ) -> Self {
+        let mut engine = engine;
+        engine.handle_sockets(sockets);
+        Self { engine, router, port, memory, commands, wishes, events, events_lost: 0 }
+    }
+
+    /// Works until told to stop.
+    pub(crate) fn run(mut self) {
+        tracing::debug!("the worker starts");
+        let mut again = None;
+        loop {
+            if let Err(error) = self.sleep(again) {
+                self.wishes.send(Wish::Ended(format!("poll: {error}")));
+                return;
+            }
+            match self.round() {
+                Round::Done { soon } => again = soon,
+                Round::Stop => break,
+            }
+        }
+        tracing::debug!("the worker ends");
+    }
+
+    fn sleep(&self, again: Option<Duration>) -> io::Result<()> {
+        let now = clock::now();
+        let due = [self.engine.poll_timeout(), self.router.poll_timeout()];
+        let wait = due.into_iter().flatten().map(|due| due.saturating_sub(now)).chain(again).min();
+        // Rounded up to what `poll` of old kernels can tell apart, so as not to wake too early.
+        let wait = wait.map(|wait| Timespec {
+            tv_sec: wait.as_secs().min(3600) as i64,
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        });
+        let mut fds =
+            [PollFd::new(&self.port, PollFlags::IN), PollFd::new(&self.commands, PollFlags::IN)];
+        match poll(&mut fds, wait.as_ref()) {
+            Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn round(&mut self) -> Round {
+        let now = clock::now();
+        self.router.set_now(now);
+        if !self.obey(now) {
+            return Round::Stop;
+        }
+        self.port.reclaim();
+        let full = self.translate(now);
+        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.engine.handle_timeout(now);
+        }
+        self.tell_next_hops(now);
+        let more = self.transmit(now);
+        self.tell_next_hops(now);
+        self.tell_events();
+        let waiting = self.port.flush();
+        let soon = match (full || more, waiting) {
+            (true, _) => Some(Duration::ZERO),
+            (false, true) => Some(BUSY_RETRY),
+            (false, false) => None,
+        };
+        Round::Done { soon }
+    }
+
+    /// Carries out waiting commands; false if there is nothing more to do at all.
+    fn obey(&mut self, now: Instant) -> bool {
+        self.commands.quiet();
+        for _ in 0..COMMANDS {
+            match self.commands.try_recv() {
+                Ok(Command::Changes(changes)) => {
+                    for change in changes {
+                        self.router.apply(change);
+                    }
+                }
+                Ok(Command::Picture(mirror)) => self.router.replace(*mirror),
+                Ok(Command::Apply(policy, answer)) => {
+                    let plan = self.engine.apply(now, *policy);
+                    if let Some(answer) = answer {
+                        // Who asked may have given up waiting.
+                        let _ = answer.send(plan);
+                    }
+                }
+                Ok(Command::Sockets(ports)) => self.engine.handle_sockets(&ports),
+                Ok(Command::Look(look)) => look(&self.engine),
+                Ok(Command::Stats(answer)) => {
+                    let _ = answer.send(WorkerStats {
+                        engine: self.engine.stats(),
+                        punt: self.port.counts(),
+                        events_lost: self.events_lost,
+                    });
+                }
+                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
+            }
+        }
+        self.commands.again();
+        true
+    }
+
+    /// Has the engine judge a batch of packets; true if there may be more.
+    fn translate(&mut self, now: Instant) -> bool {
+        for _ in 0..BATCH {
+            let Some(punted) = self.port.receive() else { return false };
+            let buffer = &mut self.port.packet(&punted.frame)[..punted.len];
+            let mut frame = Frame::new(buffer, punted.len);
+            let verdict = self.engine.process(now, &self.router, punted.port, &mut frame);
+            let len = frame.len();
+            match verdict {
+                Verdict::Forward(egress) => {
+                    self.port.forward(punted.frame, len, egress.next_hop, egress.port);
+                }
+                Verdict::Local => self.port.local(punted.frame, len, punted.port),
+                Verdict::Drop(reason) => {
+                    tracing::trace!(port = %punted.port, reason = reason.as_str(), "dropped");
+                    self.port.release(punted.frame);
+                }
+                Verdict::Held => self.port.release(punted.frame),
+            }
+        }
+        true
+    }
+
+    /// Sends what the engine has by itself; true if there may be more.
+    fn transmit(&mut self, now: Instant) -> bool {
+        for _ in 0..BATCH {
+            let Some(place) = self.port.allocate() else { return true };
+            let mut frame = Frame::empty(self.port.packet(&place));
+            let transmit = self.engine.poll_transmit(now, &self.router, &mut frame);
+            let len = frame.len();
+            match transmit {
+                Some(Transmit::Forward(egress)) => {
+                    self.port.forward(place, len, egress.next_hop, egress.port);
+                }
+                Some(Transmit::Local(port)) => self.port.local(place, len, port),
+                None => {
+                    self.port.release(place);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Writes changed next hops where the programs see them, tells the engine, and asks for those
+    /// that are unknown.
+    fn tell_next_hops(&mut self, now: Instant) {
+        while let Some((id, value)) = self.router.poll_changed() {
+            if let Some(entry) = self.memory.next_hops.get(usize::from(id.0)) {
+                entry.store(&value);
+            }
+            let state = Router::state(&value);
+            self.engine.handle_next_hop(now, id, state);
+        }
+        while let Some(key) = self.router.poll_resolve() {
+            self.wishes.send(Wish::Resolve(key));
+        }
+    }
+
+    fn tell_events(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            if let Event::SessionCreated { session, .. } = &event {
+                // Ports of shared addresses are divided beforehand; a protocol without ports is the
+                // host's until a session of it exists.
+                let protocol = session.original.protocol;
+                if Shared::of(protocol).is_none() {
+                    self.memory.owned[0].set_protocol(protocol, true);
+                }
+            }
+            if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
+                self.events_lost += 1;
+            }
+        }
+    }
+}
+
+enum Round {
+    /// The next one comes when something happens, or after that time.
+    Done {
+        soon: Option<Duration>,
+    },
+    Stop,
+}
+
+/// Packets of a batch.
+const BATCH: usize = 64;
+/// Commands of a round.
+const COMMANDS: usize = 16;
