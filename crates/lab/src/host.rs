@@ -7,9 +7,10 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::{io, thread};
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, wait_for};
 use crate::error::Context;
 use crate::program::{self, Output};
 use crate::{Namespace, Result, sys};
@@ -142,22 +143,25 @@ impl Host {
     ///
     /// When the port is taken or the connection refused.
     pub fn connect_from(&self, port: u16, to: SocketAddrV4) -> Result<TcpStream> {
-        let stream = self.run(|| {
-            let socket = rustix::net::socket_with(
-                AddressFamily::INET,
-                SocketType::STREAM,
-                SocketFlags::CLOEXEC,
-                None,
-            )?;
+        let connected = self.run(|| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket =
+                rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
             sockopt::set_socket_reuseaddr(&socket, true)?;
             sockopt::set_socket_reuseport(&socket, true)?;
-            sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(PATIENCE))?;
             rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))?;
-            rustix::net::connect(&socket, &to)?;
-            Ok::<_, rustix::io::Errno>(TcpStream::from(socket))
+            match rustix::net::connect(&socket, &to) {
+                Err(Errno::INPROGRESS) => Ok(TcpStream::from(socket)),
+                connected => connected.map(|()| TcpStream::from(socket)),
+            }
         });
         let what = || format!("{} connects from port {port} to {to}", self.name);
-        let stream = stream.context(what)?;
+        let stream = connected.context(what)?;
+        let answered = wait_for(what(), PATIENCE, || match stream.take_error() {
+            Ok(None) => stream.peer_addr().is_ok().then_some(Ok(())),
+            Ok(Some(error)) | Err(error) => Some(Err(error)),
+        })?;
+        answered.and_then(|()| stream.set_nonblocking(false)).context(what)?;
         patient(&stream).context(what)?;
         Ok(stream)
     }

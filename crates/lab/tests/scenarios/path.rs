@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use std::io::ErrorKind;
 
 use masq_lab::peer::{Hop, Probe};
-use masq_lab::{Host, Lab, Result, SOON, Topology, address, peer, wait_until};
+use masq_lab::{Host, Lab, Result, SOON, Topology, address, peer, wait_for, wait_until};
 
 use super::Scenario;
 use super::bulk::last_peer;
@@ -106,7 +106,9 @@ pub(crate) fn closed_ports_are_reported() -> Scenario {
         let socket = lab.workstation().udp(0)?;
         socket.connect(closed).unwrap();
         socket.send(b"anybody?").unwrap();
-        let error = socket.recv(&mut [0; 16]).unwrap_err();
+        let error = wait_for("the socket hears something", SOON, || {
+            socket.recv(&mut [0; 16]).err().filter(|error| error.kind() != ErrorKind::Interrupted)
+        })?;
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         Ok(())
     })
