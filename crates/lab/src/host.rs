@@ -213,7 +213,7 @@ impl Host {
                 None,
             )?;
             let interface = rustix::net::netdevice::name_to_index(&socket, interface)?;
-            Ok::<_, rustix::io::Errno>((socket, interface))
+            Ok::<_, Errno>((socket, interface))
         });
         let (socket, interface) = opened.context(what)?;
         Ok(RawPort { socket, interface, station })
