@@ -26,6 +26,11 @@ pub(crate) struct Cli {
     #[arg(long, global = true, value_name = "NAME", env = "MASQ_INSTANCE",
           default_value = masq_api::DEFAULT_INSTANCE, value_parser = instance)]
     pub(crate) instance: String,
+
+    /// The control socket, where the configuration puts it elsewhere [default:
+    /// /run/masq/<instance>.sock]
+    #[arg(long, global = true, value_name = "PATH", env = "MASQ_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -187,11 +192,11 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/masq/masq.toml";
 
 /// The name becomes a file name in /run/masq and a part of pin paths.
 fn instance(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.len() <= 32 && !text.starts_with(['.', '-']);
-    if fits && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+    let fits = !text.is_empty() && text.len() <= 32 && !text.starts_with('-');
+    if fits && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
         Ok(text.to_owned())
     } else {
-        Err("an instance is named with up to 32 letters, digits, '-', '_' and '.'".to_owned())
+        Err("an instance is named with up to 32 letters, digits, '-' and '_'".to_owned())
     }
 }
 

@@ -17,3 +17,11 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// Nanoseconds of CLOCK_MONOTONIC, the clock of the table's stamps.
+pub(crate) fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // The kernel's monotonic clock begins at zero and its fraction is below a second.
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}

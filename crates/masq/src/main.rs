@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -19,14 +20,19 @@ mod client;
 mod clock;
 mod control;
 mod demo;
+mod detach;
+mod doctor;
 mod gateway;
+mod log;
 mod look;
 mod output;
+mod run;
 mod view;
 
 fn main() -> ExitCode {
-    let Cli { command, instance } = Cli::parse();
-    match dispatch(command, &instance) {
+    let Cli { command, instance, socket } = Cli::parse();
+    let socket = socket.unwrap_or_else(|| control::socket::default_path(&instance));
+    match dispatch(command, &instance, &socket) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,28 +42,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, instance: &str) -> Result<()> {
+fn dispatch(command: Command, instance: &str, socket: &Path) -> Result<()> {
+    let client = Client::new(instance, socket);
     match command {
-        Command::Run(run) => todo!(),
-        Command::Flows(listing) => {
-            ask(instance, async |client| look::flows(&client, listing).await)
-        }
+        Command::Run(run) => run::run(&run, instance),
+        Command::Flows(listing) => ask(client, async |client| look::flows(&client, listing).await),
         Command::Mappings(listing) => {
-            ask(instance, async |client| look::mappings(&client, listing).await)
+            ask(client, async |client| look::mappings(&client, listing).await)
         }
         Command::Stats(watching) => {
-            ask(instance, async |client| look::stats(&client, watching).await)
+            ask(client, async |client| look::stats(&client, watching).await)
         }
-        Command::Status(output) => {
-            ask(instance, async |client| look::status(&client, output).await)
-        }
+        Command::Status(output) => ask(client, async |client| look::status(&client, output).await),
         Command::Check(check) => check::check(&check),
-        Command::Reload(reload) => {
-            ask(instance, async |client| look::reload(&client, reload).await)
-        }
-        Command::Doctor(output) => todo!(),
+        Command::Reload(reload) => ask(client, async |client| look::reload(&client, reload).await),
+        Command::Doctor(output) => doctor::doctor(output, instance),
         Command::Demo(demo) => demo::demo(demo),
-        Command::Detach(output) => todo!(),
+        Command::Detach(output) => detach::detach(output, instance, socket),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "masq", &mut text);
@@ -67,8 +68,7 @@ fn dispatch(command: Command, instance: &str) -> Result<()> {
 }
 
 /// Runs a question to the running gateway of this instance.
-fn ask(instance: &str, question: impl AsyncFnOnce(Client) -> Result<()>) -> Result<()> {
-    let client = Client::new(instance, &control::socket::default_path(instance));
+fn ask(client: Client, question: impl AsyncFnOnce(Client) -> Result<()>) -> Result<()> {
     runtime()?.block_on(question(client))
 }
 

@@ -29,13 +29,12 @@ impl Configuration for Wanted {
     }
 }
 
-fn link(port: &Port) -> Link {
+pub(super) fn link(port: &Port) -> Link {
     let global = port.addresses.iter().filter(|address| address.global);
     let pairs = global.filter_map(|address| match address.address {
         IpAddr::V4(own) => Some((own, address.length)),
         IpAddr::V6(_) => None,
     });
-    let (addresses, networks) =
-        pairs.map(|(own, length)| (own, Prefix::v4(own, length))).unzip();
+    let (addresses, networks) = pairs.map(|(own, length)| (own, Prefix::v4(own, length))).unzip();
     Link { port: port.id, name: port.name.clone(), addresses, networks }
 }

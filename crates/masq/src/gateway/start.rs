@@ -1,0 +1,51 @@
+//! Starting the dataplane, and its refusals in words that say what to do.
+
+use anyhow::{Result, anyhow};
+use masq_config::{CheckedConfig, nearest};
+use masq_dataplane::{Handle, Options, StartError};
+use masq_flow::Layout;
+
+use super::configuration::Wanted;
+
+pub(super) fn start(instance: &str, config: &CheckedConfig) -> Result<Handle> {
+    let options =
+        Options { layout: Layout::for_sessions(config.table_sessions), ..Options::new(instance) };
+    masq_dataplane::start(options, Box::new(Wanted(config.clone()))).map_err(explain)
+}
+
+/// The dataplane says what is wrong; who typed it needs to know what would be right.
+fn explain(error: StartError) -> anyhow::Error {
+    let help = match &error {
+        StartError::UnknownInterface { interface, known } => {
+            match nearest(interface, known.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!(
+                    "an interface that comes later is named by its beginning: \"{}+\"",
+                    interface.trim_end_matches(|c: char| c.is_ascii_digit())
+                ),
+            }
+        }
+        StartError::Attach(_) | StartError::Socket { .. } => {
+            "`masq doctor` says what this kernel lacks".to_owned()
+        }
+        _ => return anyhow!(error),
+    };
+    anyhow!("{:#}\n{help}", anyhow!(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_interface_finds_its_name() {
+        let unknown = |interface: &str| StartError::UnknownInterface {
+            interface: interface.into(),
+            known: vec!["eth0".into(), "wlan0".into()],
+        };
+        let said = explain(unknown("eht0")).to_string();
+        assert!(said.ends_with("did you mean eth0?"), "{said}");
+        let said = explain(unknown("ppp0")).to_string();
+        assert!(said.ends_with("named by its beginning: \"ppp+\""), "{said}");
+    }
+}

@@ -1,0 +1,89 @@
+//! What all parts counted, as one snapshot.
+
+use core::time::Duration;
+
+use masq_api::{Count, DropCount, EngineStats, StatsView, TableStats, Traffic};
+use masq_core::DropReason;
+use masq_dataplane::DataplaneStats;
+use masq_flow::maps::{Counter, EarlyDrop};
+
+pub(super) fn view(
+    instance: &str,
+    uptime: Duration,
+    counted: &DataplaneStats,
+    table: &masq_flow::TableStats,
+) -> StatsView {
+    let engine = &counted.worker.engine;
+    let drops = drops(counted);
+    let punted = counted.programs.counters.iter().skip(Counter::PUNTED as usize).sum();
+    StatsView {
+        instance: instance.to_owned(),
+        uptime: uptime.as_secs_f64(),
+        table: TableStats {
+            sessions: engine.sessions,
+            mappings: engine.mappings,
+            capacity: u64::from(table.slots),
+            refused: table.refused_no_slot + table.refused_index_full,
+        },
+        engine: EngineStats {
+            created: engine.created,
+            removed: engine.removed,
+            adopted: engine.adopted,
+            reassembling: engine.reassembling,
+            icmp_sent: engine.icmp_sent,
+            exhausted: engine.exhausted,
+        },
+        traffic: Traffic {
+            egress: count(engine.egress),
+            ingress: count(engine.ingress),
+            local: engine.local,
+            punted,
+            dropped: drops.iter().map(|drop| drop.packets).sum(),
+        },
+        drops,
+    }
+}
+
+/// Every reason that was ever seen: the engine's, the programs', and the punt port's.
+fn drops(counted: &DataplaneStats) -> Vec<DropCount> {
+    let engine = DropReason::ALL.into_iter().map(|reason| {
+        let packets = counted.worker.engine.drops(reason);
+        (reason.as_str().to_owned(), reason.text(), packets)
+    });
+    let programs = EarlyDrop::ALL
+        .into_iter()
+        .zip(&counted.programs.drops)
+        .map(|(reason, packets)| (reason.as_str().to_owned(), early(reason).to_owned(), *packets));
+    let punt = &counted.worker.punt;
+    let port = [
+        ("foreign", "it came to the punt port without a header of ours", punt.foreign),
+        ("busy", "too many packets were under way to the same next hop", punt.busy),
+        ("no-buffer", "the gateway had no buffer for a packet of its own", punt.no_buffer),
+        ("overrun", "the engine did not keep up", punt.overrun),
+        ("nonsense", "the kernel described it by a descriptor that makes no sense", punt.nonsense),
+    ]
+    .map(|(reason, text, packets)| (reason.to_owned(), text.to_owned(), packets));
+    engine
+        .chain(programs)
+        .chain(port)
+        .filter(|(_, _, packets)| *packets > 0)
+        .map(|(reason, text, packets)| DropCount { reason, text, packets })
+        .collect()
+}
+
+fn early(reason: EarlyDrop) -> &'static str {
+    match reason {
+        EarlyDrop::Headroom => "the kernel gave no room for the punt header",
+        EarlyDrop::NextHop => "its next hop was gone when it came back from the engine",
+        EarlyDrop::NoPuntPort => "there is no punt port",
+        EarlyDrop::NoWorker => "no engine is running, and nothing leaves untranslated",
+        EarlyDrop::RateLimited => "its source begins more flows than it may",
+        EarlyDrop::Stray => "it came to the punt port from somewhere else",
+        EarlyDrop::TooBig => "it is larger than the punt port carries",
+        EarlyDrop::Truncated => "it is shorter than an IPv4 header",
+    }
+}
+
+fn count(count: masq_core::Count) -> Count {
+    Count { packets: count.packets, bytes: count.bytes }
+}
