@@ -15,6 +15,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     if !process::is_root() {
         say::warning("without root the lab cannot make its networks; those tests will fail");
     }
+    // The lab runs the program itself, which `cargo test` alone may leave unbuilt or old.
+    process::run(process::cargo(root).args(["build", "--workspace"]))?;
     let (passed, outcomes) = process::run_tests(
         process::cargo(root)
             .args(["test", "--workspace"])
