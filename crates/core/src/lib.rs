@@ -31,12 +31,15 @@ pub mod tcp;
 pub mod time;
 pub mod verdict;
 
+mod engine;
+mod hairpin;
 mod index;
 mod mapping;
 mod reclaim;
 mod session;
 mod timers;
 
+pub use engine::{Engine, Plan};
 pub use event::{EndReason, Event};
 pub use frame::Frame;
 pub use policy::{
@@ -48,3 +51,6 @@ pub use routes::{NextHop, NextHopId, NextHopState, PortId, Route, RouteQuery, Ro
 pub use stats::{Count, Stats};
 pub use time::{Duration, Instant};
 pub use verdict::{DropReason, Egress, Transmit, Verdict};
+
+#[cfg(test)]
+mod tests;

@@ -269,13 +269,7 @@ impl Mappings {
     }
 
     /// Gives a session's place in `by_remote`, if it has it, to the next with the same remote.
-    fn leave_remote(
-        &mut self,
-        book: Book<'_>,
-        slot: Slot,
-        session: &Session,
-        after: Option<Slot>,
-    ) {
+    fn leave_remote(&mut self, book: Book<'_>, slot: Slot, session: &Session, after: Option<Slot>) {
         let hash = self.hashes.remote_of(session);
         let remote = session.original.destination.addr;
         let heir = after.filter(|heir| {

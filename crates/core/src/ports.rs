@@ -270,6 +270,12 @@ impl Ports {
         self.table(address, space).map(|table| &table.used)
     }
 
+    /// Says whether a port may be given out.
+    #[must_use]
+    pub fn is_allowed(&self, address: IpAddr, space: PortSpace, port: u16) -> bool {
+        self.table(address, space).is_some_and(|table| table.allowed.contains(port))
+    }
+
     /// Returns what was done on one address and protocol.
     #[must_use]
     pub fn counts(&self, address: IpAddr, space: PortSpace) -> PortCounts {

@@ -142,6 +142,18 @@ fn quarter_round(state: &mut [u32; BLOCK], a: usize, b: usize, c: usize, d: usiz
     state[b] = (state[b] ^ state[c]).rotate_left(7);
 }
 
+impl From<[u8; 32]> for Random {
+    fn from(seed: [u8; 32]) -> Self {
+        Self::new(seed)
+    }
+}
+
+impl From<u64> for Random {
+    fn from(seed: u64) -> Self {
+        Self::from_u64(seed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,6 +74,8 @@ pub(crate) struct Sessions {
 /// What every operation needs beside the sessions.
 pub(crate) struct Scope<'a> {
     pub(crate) now: Instant,
+    /// The policy that new sessions are judged by.
+    pub(crate) epoch: u32,
     pub(crate) policy: &'a Policy,
     pub(crate) events: &'a mut Events,
     pub(crate) stats: &'a mut Stats,
@@ -117,8 +119,7 @@ impl Sessions {
         outside: &Outside,
         target: Option<Endpoint>,
     ) -> Result<Slot, DropReason> {
-        let (protocol, inside, remote) =
-            (original.protocol, original.source, original.destination);
+        let (protocol, inside, remote) = (original.protocol, original.source, original.destination);
         let book = Book { table: &self.table, policy: scope.policy };
         let head = self.mappings.of_inside(book, outside, protocol, inside, remote);
         self.admit(scope, inside.addr, head.is_none())?;
@@ -133,7 +134,7 @@ impl Sessions {
         let answerer = target.unwrap_or(remote);
         let flags = if target.is_some() { Flags::HAIRPIN } else { Flags::empty() };
         let reply = Tuple::new(protocol, answerer, endpoint);
-        let session = new_session(scope.now, original, reply, ports, flags);
+        let session = new_session(scope, original, reply, ports, flags);
         self.insert(scope, &session, head)
     }
 
@@ -149,7 +150,7 @@ impl Sessions {
         let inside = first.original.source;
         self.admit(scope, inside.addr, false)?;
         let original = Tuple::new(reply.protocol, inside, reply.source);
-        let session = new_session(scope.now, original, reply, ports, Flags::FORWARDED);
+        let session = new_session(scope, original, reply, ports, Flags::FORWARDED);
         self.insert(scope, &session, Some(head))
     }
 
@@ -159,7 +160,7 @@ impl Sessions {
         let ports = before.interfaces;
         let ports = PerDirection::new(PortId(ports.egress), PortId(ports.ingress));
         let flags = before.flags.difference(Flags::ANSWERED);
-        let session = new_session(scope.now, before.original, before.reply, ports, flags);
+        let session = new_session(scope, before.original, before.reply, ports, flags);
         self.table.remove(scope.now.as_nanos(), old);
         // The record's slot rests, so another one is needed; the tuples are free again.
         let Ok(slot) = self.table.insert(scope.now.as_nanos(), &session) else {
@@ -234,9 +235,8 @@ impl Sessions {
 
     /// The class and TCP state of a session, with what was stamped on it.
     pub(crate) fn state(session: &Session, activity: &Activity) -> Option<State> {
-        (session.original.protocol == Protocol::TCP).then(|| {
-            State::from_number(session.state).unwrap_or_default().reconciled(activity)
-        })
+        (session.original.protocol == Protocol::TCP)
+            .then(|| State::from_number(session.state).unwrap_or_default().reconciled(activity))
     }
 
     /// Whether both sides have sent something.
@@ -279,7 +279,7 @@ impl Sessions {
         }
     }
 
-    fn disown_protocol(&mut self, protocol: Protocol) {
+    pub(crate) fn disown_protocol(&mut self, protocol: Protocol) {
         let Some(count) = self.portless.get_mut(&protocol) else { return };
         *count -= 1;
         if *count == 0 {
@@ -310,7 +310,7 @@ impl Sessions {
     }
 
     /// Chooses the outside endpoint of a new mapping.
-    fn choose(
+    pub(crate) fn choose(
         &mut self,
         scope: &mut Scope<'_>,
         outside: &Outside,
@@ -529,7 +529,7 @@ fn wish(outside: &Outside, protocol: Protocol, port: u16) -> Option<(PortSpace, 
 }
 
 fn new_session(
-    now: Instant,
+    scope: &Scope<'_>,
     original: Tuple,
     reply: Tuple,
     ports: PerDirection<PortId>,
@@ -547,9 +547,9 @@ fn new_session(
         state: state.number(),
         next_hops: PerDirection::new(NextHopId::NONE, NextHopId::NONE),
         interfaces: PerDirection::new(ports.egress.0, ports.ingress.0),
-        epoch: 0,
+        epoch: scope.epoch,
         rule_path: 0,
-        created: u32::try_from(now.as_secs()).unwrap_or(u32::MAX),
+        created: u32::try_from(scope.now.as_secs()).unwrap_or(u32::MAX),
     }
 }
 

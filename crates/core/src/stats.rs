@@ -39,7 +39,7 @@ pub struct Stats {
     pub mappings: u64,
     /// Datagrams under reassembly.
     pub reassembling: u64,
-    drops: [u64; DropReason::COUNT],
+    pub(crate) drops: [u64; DropReason::COUNT],
 }
 
 /// Packets and their bytes, by IP length.

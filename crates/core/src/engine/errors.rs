@@ -1,0 +1,122 @@
+//! ICMP errors about packets that were translated (RFC 5508 §4).
+//!
+//! ```text
+//! direction of the packet      it left as                  the error brings back
+//! egress   C ──► R             X ──► R     quoted by R or a router    C ──► R, sent to C
+//! ingress  R ──► X             R ──► C     quoted by C or a router    R ──► X, sent to R
+//! ```
+//!
+//! The quoted packet is what left; its reverse is what arrives, so the table finds the session.
+//! Inside addresses never leave: an error from inside gets the outside address as its source,
+//! whoever inside has sent it (REQ-5). An error from outside keeps its source (RFC 4787 REQ-12a).
+//! Errors neither keep a session alive nor end one (REQ-6, RFC 4787 REQ-12).
+
+use masq_flow::{Direction, Flags, Session};
+use masq_wire::icmp::kind;
+use masq_wire::{Endpoint, IcmpError, Packet, Tuple};
+
+use super::arrival::Arrival;
+use super::hit::realm_of_arrival;
+use super::way_out::WayOut;
+use super::{Engine, Judged};
+use crate::policy::Realm;
+use crate::routes::Route;
+use crate::verdict::{DropReason, Verdict};
+
+impl Engine {
+    pub(crate) fn translate_error(
+        &mut self,
+        arrival: &Arrival<'_>,
+        packet: &mut Packet<'_>,
+        error: IcmpError,
+    ) -> Judged {
+        let quoted = packet.quoted()?.and_then(|quoted| quoted.tuple());
+        let session = quoted.and_then(|left| self.session_of(&left));
+        let Some((session, direction)) = session else {
+            return self.error_for_nobody(arrival, packet, quoted);
+        };
+        // RFC 5508 REQ-10: source quench and redirect mean nothing across a translator.
+        if !matches!(
+            error.kind,
+            kind::DESTINATION_UNREACHABLE | kind::TIME_EXCEEDED | kind::PARAMETER_PROBLEM
+        ) {
+            return Err(DropReason::IcmpType);
+        }
+        let arrived = *session.arriving(direction);
+        // It travels against the packet that it quotes, and to where that came from.
+        let expected = session.leaving(direction).source.addr;
+        if arrival.realm != realm_of_arrival(&session, direction.reverse())
+            || packet.destination() != expected
+        {
+            return Err(DropReason::IcmpErrorForNobody);
+        }
+        let hop = match arrival.route(packet.source().into(), arrived.source.addr) {
+            Route::Unicast(hop) if self.leads_back(&session, direction, hop.port) => hop,
+            Route::Unicast(_) | Route::Local => return Err(DropReason::NoRoute),
+            refused => return Err(self.refuse(arrival, packet, refused)),
+        };
+        match self.way_out(arrival, packet, hop)? {
+            WayOut::Open => {}
+            WayOut::Held => return Ok(Verdict::Held),
+        }
+        restore(packet, &session, direction, &arrived)?;
+        match direction {
+            Direction::Egress => self.stats.ingress.add(packet.total_len()),
+            Direction::Ingress => self.stats.egress.add(packet.total_len()),
+        }
+        self.emit(arrival, packet, hop)
+    }
+
+    /// The session of a packet that left with a tuple, and the direction that it had.
+    fn session_of(&self, left: &Tuple) -> Option<(Session, Direction)> {
+        let (slot, back) = self.sessions.table.lookup(&left.reversed())?;
+        Some((self.sessions.table.session(slot)?, back.reverse()))
+    }
+
+    /// Whether an interface is on the side that a direction's packets came from.
+    fn leads_back(
+        &self,
+        session: &Session,
+        direction: Direction,
+        port: crate::routes::PortId,
+    ) -> bool {
+        self.policy.realm(port) == Some(realm_of_arrival(session, direction))
+    }
+
+    /// An error about a packet that we did not translate: the host's, if it may be the host's packet.
+    fn error_for_nobody(
+        &mut self,
+        arrival: &Arrival<'_>,
+        packet: &mut Packet<'_>,
+        quoted: Option<Tuple>,
+    ) -> Judged {
+        let mapped = quoted.is_some_and(|quoted| {
+            let book = self.sessions.book(&self.policy);
+            self.sessions.mappings.of_outside(book, quoted.protocol, quoted.source).is_some()
+        });
+        if mapped {
+            return Err(DropReason::IcmpErrorForNobody);
+        }
+        self.pass_by(arrival, packet)?.ok_or(DropReason::IcmpErrorForNobody)
+    }
+}
+
+/// Makes an error about what left into an error about what arrived.
+fn restore(
+    packet: &mut Packet<'_>,
+    session: &Session,
+    direction: Direction,
+    arrived: &Tuple,
+) -> Result<(), DropReason> {
+    if let Some(mut quoted) = packet.quoted()? {
+        quoted.rewrite_source(arrived.source);
+        quoted.rewrite_destination(arrived.destination);
+    }
+    packet.rewrite_destination(Endpoint::new(arrived.source.addr, 0));
+    let from_inside = realm_of_arrival(session, direction.reverse()) == Realm::Inside;
+    debug_assert!(from_inside || !session.flags.contains(Flags::HAIRPIN), "both ends are inside");
+    if from_inside {
+        packet.rewrite_source(Endpoint::new(arrived.destination.addr, 0));
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Packets of sessions that exist.
+
+use masq_flow::{Activity, Direction, Flags, Session, Slot};
+use masq_wire::{Endpoint, Packet, Tcp, Transport, Tuple};
+
+use super::arrival::Arrival;
+use super::way_out::WayOut;
+use super::{Engine, Judged};
+use crate::event::EndReason;
+use crate::policy::Realm;
+use crate::routes::{NextHop, PortId, Route};
+use crate::session::Sessions;
+use crate::tcp::{Segment, State};
+use crate::time::Instant;
+use crate::verdict::{DropReason, Verdict};
+
+impl Engine {
+    /// Decides about a packet with a tuple of a session; `None` if that session had to end, and the
+    /// packet is to be judged as if there had been none.
+    pub(crate) fn hit(
+        &mut self,
+        arrival: &Arrival<'_>,
+        packet: &mut Packet<'_>,
+        slot: Slot,
+        direction: Direction,
+    ) -> Option<Judged> {
+        let session = self.sessions.table.session(slot)?;
+        if arrival.realm != realm_of_arrival(&session, direction) {
+            return Some(Err(DropReason::Spoofed));
+        }
+        let leaving = session.leaving(direction);
+        let hop = match arrival.route_of(&leaving) {
+            Route::Unicast(hop) if self.suits(&session, direction, hop.port) => hop,
+            // The way out has changed; with this outside address there is none any more.
+            Route::Unicast(_) | Route::Local if direction == Direction::Egress => {
+                let (sessions, mut scope) = self.sessions(arrival.now);
+                sessions.remove(&mut scope, slot, EndReason::Rerouted);
+                return None;
+            }
+            Route::Unicast(_) | Route::Local => return Some(Err(DropReason::NoRoute)),
+            refused => return Some(Err(self.refuse(arrival, packet, refused))),
+        };
+        let (slot, session) = self.reopened(arrival.now, packet, slot, session);
+        Some(self.carry(arrival, packet, (slot, session, direction), hop))
+    }
+
+    /// Translates a packet of a session and sends it on its way.
+    pub(crate) fn carry(
+        &mut self,
+        arrival: &Arrival<'_>,
+        packet: &mut Packet<'_>,
+        (slot, session, direction): (Slot, Session, Direction),
+        hop: NextHop,
+    ) -> Judged {
+        if !self.is_let_in(slot, &session, direction) {
+            self.note(arrival.now, packet, slot, &session, direction);
+            return Err(DropReason::Filtered);
+        }
+        match self.way_out(arrival, packet, hop)? {
+            WayOut::Open => {}
+            WayOut::Held => return Ok(Verdict::Held),
+        }
+        let leaving = session.leaving(direction);
+        let length = packet.total_len();
+        self.note(arrival.now, packet, slot, &session, direction);
+        self.refresh(arrival, slot, &session, direction, hop);
+        rewrite(packet, &leaving);
+        match direction {
+            Direction::Egress => self.stats.egress.add(length),
+            Direction::Ingress => self.stats.ingress.add(length),
+        }
+        self.emit(arrival, packet, hop)
+    }
+
+    /// Whether a session's packets may leave by an interface.
+    fn suits(&self, session: &Session, direction: Direction, port: PortId) -> bool {
+        if direction == Direction::Ingress || session.flags.contains(Flags::HAIRPIN) {
+            return self.policy.inside(port).is_some();
+        }
+        let address = session.reply.destination.addr;
+        self.policy.outside(port).is_some_and(|outside| outside.addresses.contains(&address))
+    }
+
+    /// The session, begun anew if its connection is over and this segment opens another.
+    fn reopened(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        slot: Slot,
+        session: Session,
+    ) -> (Slot, Session) {
+        let Transport::Tcp(tcp) = packet.transport() else { return (slot, session) };
+        let over = self
+            .sessions
+            .table
+            .activity(slot)
+            .and_then(|activity| Sessions::state(&session, &activity))
+            .is_some_and(|state| state.is_over());
+        if !tcp.flags.opens() || !over {
+            return (slot, session);
+        }
+        let (sessions, mut scope) = self.sessions(now);
+        let Some(slot) = sessions.reopen(&mut scope, slot) else { return (slot, session) };
+        let session = self.sessions.table.session(slot).unwrap_or(session);
+        (slot, session)
+    }
+
+    /// Stamps a packet on the session's record, and follows its connection.
+    fn note(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        slot: Slot,
+        session: &Session,
+        direction: Direction,
+    ) {
+        let length = packet.total_len() as u32;
+        let nanos = now.as_nanos();
+        let Transport::Tcp(tcp) = packet.transport() else {
+            self.sessions.table.stamp(nanos, slot, direction, length, None);
+            return;
+        };
+        let before = self.sessions.table.activity(slot).unwrap_or_default();
+        let segment = Segment::of(&tcp, direction, &before);
+        let seen_at = seen_at(now, segment, direction, &before);
+        self.sessions.table.stamp(seen_at, slot, direction, length, segment.mark(&tcp));
+        self.follow(slot, session, segment, &tcp);
+    }
+
+    /// Moves the TCP automaton.
+    fn follow(&mut self, slot: Slot, session: &Session, segment: Segment, tcp: &Tcp) {
+        let state = State::from_number(session.state).unwrap_or_default();
+        // Most segments change nothing, and the record need not be read for them.
+        let quiet = masq_wire::tcp::Flags::ACK | masq_wire::tcp::Flags::PSH;
+        if state == State::Established && quiet.contains(tcp.flags) {
+            return;
+        }
+        let Some(activity) = self.sessions.table.activity(slot) else { return };
+        let after = state.after(segment, &activity);
+        if after == state {
+            return;
+        }
+        self.sessions.table.set_state(slot, after.class().number(), after.number());
+        if after.is_over() && !state.is_over() {
+            self.sessions.reclaim.push_over(session, slot);
+        }
+    }
+
+    /// Keeps next hop and interface of a record true, and notes that it was answered.
+    fn refresh(
+        &mut self,
+        arrival: &Arrival<'_>,
+        slot: Slot,
+        session: &Session,
+        direction: Direction,
+        hop: NextHop,
+    ) {
+        let first = if session.flags & (Flags::FORWARDED | Flags::HAIRPIN) == Flags::FORWARDED {
+            Direction::Ingress
+        } else {
+            Direction::Egress
+        };
+        let answers = direction != first;
+        let news = session.next_hops[direction] != hop.id
+            || session.interfaces[direction] != arrival.port.0
+            || answers && !session.flags.contains(Flags::ANSWERED);
+        if !news {
+            return;
+        }
+        // Class and state have moved on since the session was read.
+        let Some(mut session) = self.sessions.table.session(slot) else { return };
+        session.next_hops[direction] = hop.id;
+        session.interfaces[direction] = arrival.port.0;
+        session.flags.set(Flags::ANSWERED, answers || session.flags.contains(Flags::ANSWERED));
+        self.sessions.table.update(slot, &session);
+    }
+}
+
+/// Writes the tuple that a packet leaves with into it.
+pub(crate) fn rewrite(packet: &mut Packet<'_>, leaving: &Tuple) {
+    let Tuple { source, destination, .. } = *leaving;
+    let unchanged = |to: Endpoint, from: core::net::Ipv4Addr| to.addr == from;
+    let tuple = packet.tuple();
+    if !unchanged(source, packet.source()) || tuple.is_some_and(|tuple| tuple.source != source) {
+        packet.rewrite_source(source);
+    }
+    if !unchanged(destination, packet.destination())
+        || tuple.is_some_and(|tuple| tuple.destination != destination)
+    {
+        packet.rewrite_destination(destination);
+    }
+}
+
+/// On which side packets of a session's direction arrive.
+pub(crate) fn realm_of_arrival(session: &Session, direction: Direction) -> Realm {
+    match direction {
+        Direction::Ingress if !session.flags.contains(Flags::HAIRPIN) => Realm::Outside,
+        Direction::Egress | Direction::Ingress => Realm::Inside,
+    }
+}
+
+/// When a segment counts as seen: a reset that an inside host sends to a connection that it does
+/// not know must not keep the mapping alive (RFC 7857 §7.1).
+fn seen_at(now: Instant, segment: Segment, direction: Direction, before: &Activity) -> u64 {
+    match (segment, direction) {
+        (Segment::ForeignReset, Direction::Egress) => before[direction].last_seen_ns,
+        (Segment::ForeignReset, Direction::Ingress)
+        | (Segment::Other | Segment::Reset, Direction::Egress | Direction::Ingress) => {
+            now.as_nanos()
+        }
+    }
+}

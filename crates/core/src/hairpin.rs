@@ -1,0 +1,95 @@
+//! Hairpins: an inside host talks to another one by its outside endpoint.
+//!
+//! RFC 4787 REQ-9, RFC 5382 REQ-8: the packet goes back inside, and its source becomes the outside
+//! endpoint of the host that sent it, so that both hosts see of each other what the world sees.
+//!
+//! ```text
+//! C1:a ──► X:p2          gateway         X:p1 ──► C2:b
+//!          └ C2's outside endpoint        └ C1's outside endpoint
+//! ```
+//!
+//! *Filters.* C2's filter judges X:p1 as it judges any remote. When it refuses, the session is made
+//! all the same, since C1's own filter has to open for X:p2, as it would for a remote; its packets
+//! are dropped until C2 sends to X:p1, which is an answer in the same session.
+//!
+//! *Loops.* The time to live falls with each pass. An endpoint that sends to its own outside endpoint
+//! is refused: both directions of such a session would look the same.
+
+use masq_flow::{Direction, Flags, PerDirection, Session, Slot};
+use masq_wire::{Packet, Tuple};
+
+use crate::engine::{Arrival, Engine, Judged, may_open};
+use crate::policy::Realm;
+use crate::routes::Route;
+use crate::verdict::{DropReason, Verdict};
+
+impl Engine {
+    /// Decides about a packet from inside to one of the shared addresses.
+    pub(crate) fn hairpin(
+        &mut self,
+        arrival: &Arrival<'_>,
+        packet: &mut Packet<'_>,
+        tuple: Tuple,
+    ) -> Judged {
+        let book = self.sessions.book(&self.policy);
+        let target = self
+            .sessions
+            .mappings
+            .of_outside(book, tuple.protocol, tuple.destination)
+            .and_then(|head| self.sessions.table.session(head))
+            .map(|session| session.original.source);
+        let Some(target) = target else {
+            let outside = self.policy.outside_of(tuple.destination.addr);
+            let shared = outside.is_some_and(|outside| outside.shared_with_host);
+            return if shared { Ok(Verdict::Local) } else { Err(DropReason::Unsolicited) };
+        };
+        if target == tuple.source {
+            return Err(DropReason::HairpinToItself);
+        }
+        may_open(packet)?;
+        self.check_ttl(arrival, packet)?;
+        let hop = match arrival.route(tuple.destination.addr, target.addr) {
+            Route::Unicast(hop) if self.policy.realm(hop.port) == Some(Realm::Inside) => hop,
+            refused => return Err(self.refuse(arrival, packet, refused)),
+        };
+        let ports = PerDirection::new(arrival.port, hop.port);
+        let slot = {
+            let (sessions, mut scope) = self.sessions(arrival.now);
+            let Some(outside) = scope.policy.outside_of(tuple.destination.addr) else {
+                return Err(DropReason::Unsolicited);
+            };
+            sessions.open_egress(&mut scope, tuple, ports, outside, Some(target))
+        };
+        let slot = slot.map_err(|reason| self.out_of_resources(arrival, packet, reason))?;
+        let Some(session) = self.sessions.table.session(slot) else {
+            return Err(DropReason::TableFull);
+        };
+        self.carry(arrival, packet, (slot, session, Direction::Egress), hop)
+    }
+
+    /// Whether the filter of a hairpin session's target lets its packets in.
+    pub(crate) fn is_let_in(
+        &mut self,
+        slot: Slot,
+        session: &Session,
+        direction: Direction,
+    ) -> bool {
+        let open = Flags::ANSWERED | Flags::FORWARDED;
+        if direction == Direction::Ingress
+            || !session.flags.contains(Flags::HAIRPIN)
+            || session.flags.intersects(open)
+        {
+            return true;
+        }
+        let Some(outside) = self.policy.outside_of(session.original.destination.addr) else {
+            return false;
+        };
+        let (protocol, target) = (session.original.protocol, session.original.destination);
+        let lets_in = self.lets_in(outside.filtering, protocol, target, session.reply.destination);
+        if lets_in {
+            let admitted = Session { flags: session.flags | Flags::FORWARDED, ..*session };
+            self.sessions.table.update(slot, &admitted);
+        }
+        lets_in
+    }
+}
