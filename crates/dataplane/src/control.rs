@@ -13,20 +13,19 @@
 //!   with what is: attaches the program to interfaces that came, lets go of those that went (or were
 //!   renamed to something that is on no side), enters addresses, asks the configuration for the
 //!   policy and hands it to the worker if it differs.
-//! - *Ports*: tells the programs which ports of shared addresses are masq's, and the kernel not to
-//!   use these itself; and tells the worker which ports the host's sockets use.
+//! - *Ports*: tells the kernel not to take for itself the ports that the engine may give out, and the
+//!   worker which ports the host's sockets use.
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, TryRecvError, channel};
 
-use masq_core::{HostPort, Instant, Plan, Policy, PortId, Realm};
+use masq_core::{Engine, HostPort, Instant, Plan, Policy, PortId, Realm};
 use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role};
-use masq_flow::owned::Shared;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::attach::{AttachError, ProgramCounts, Programs, SharedMemory};
+use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::netlink::{Heard, Netlink, NetlinkError, Watch};
 use crate::options::{Configuration, Port, PortAddress, Surroundings};
 use crate::punt::PACKET_MAX;
@@ -40,6 +39,8 @@ use crate::{clock, ports, sockets, sysctl};
 pub(crate) enum Order {
     /// Follow another configuration.
     Reload(Box<dyn Configuration>, Sender<Result<Plan, ReloadError>>),
+    /// Say what following another configuration would do.
+    Plan(Box<dyn Configuration>, Sender<Result<Plan, ReloadError>>),
     /// Tell about the interfaces.
     Ports(Sender<Vec<PortStatus>>),
     /// Tell what the programs counted.
@@ -78,7 +79,6 @@ pub enum ReloadError {
 pub(crate) struct Control {
     pub(crate) configuration: Box<dyn Configuration>,
     pub(crate) programs: Programs,
-    pub(crate) memory: SharedMemory,
     pub(crate) state: State,
     pub(crate) netlink: Netlink,
     pub(crate) watch: Watch,
@@ -115,11 +115,11 @@ impl Control {
             self.sleep(due.saturating_sub(clock::now()));
 
             match self.hear() {
-                Ok(true) => reread = reread.or(Some(clock::now() + REREAD_DELAY)),
+                Ok(true) => reread = reread.or_else(|| Some(clock::now() + REREAD_DELAY)),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(%error, "cannot hear of changes; reading anew");
-                    reread = reread.or(Some(clock::now() + Duration::from_secs(1)));
+                    reread = reread.or_else(|| Some(clock::now() + Duration::from_secs(1)));
                 }
             }
             if !self.grant_wishes() || !self.obey() {
@@ -221,35 +221,54 @@ impl Control {
         self.orders.quiet();
         loop {
             match self.orders.try_recv() {
-                Ok(Order::Reload(configuration, answer)) => self.reload(configuration, answer),
+                Ok(Order::Reload(configuration, answer)) => {
+                    let _ = answer.send(self.reload(configuration));
+                }
+                Ok(Order::Plan(configuration, answer)) => {
+                    let _ = answer.send(self.plan(&*configuration));
+                }
                 Ok(Order::Ports(answer)) => {
                     let _ = answer.send(self.port_status());
                 }
                 Ok(Order::Counts(answer)) => {
                     let _ = answer.send(self.programs.counts());
                 }
-                Ok(Order::Stop) | Err(std::sync::mpsc::TryRecvError::Disconnected) => return false,
-                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
+                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return true,
             }
         }
     }
 
-    fn reload(
-        &mut self,
-        configuration: Box<dyn Configuration>,
-        answer: Sender<Result<Plan, ReloadError>>,
-    ) {
-        if let Some(interface) = missing(&*configuration, &self.links) {
-            let known = names(&self.links);
-            let _ = answer.send(Err(ReloadError::UnknownInterface { interface, known }));
-            return;
-        }
+    fn reload(&mut self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
+        self.check_required(&*configuration)?;
         self.configuration = configuration;
-        let (sender, plan) = std::sync::mpsc::channel();
+        // The new configuration may know interfaces as inside that the old one did not, and what
+        // lies behind them was not listened to.
+        self.reread();
+        let (sender, plan) = channel();
         self.enforce(Some(sender));
         // The worker answers within a round.
-        let plan = plan.recv().map_err(|_| ReloadError::Ending);
-        let _ = answer.send(plan);
+        plan.recv().map_err(|_| ReloadError::Ending)
+    }
+
+    fn plan(&self, configuration: &dyn Configuration) -> Result<Plan, ReloadError> {
+        self.check_required(configuration)?;
+        let policy = configuration.policy(&surroundings(configuration, &self.links, self.own));
+        let (sender, plan) = channel();
+        let look = move |engine: &Engine| {
+            let _ = sender.send(engine.plan(&policy));
+        };
+        self.worker.send(Command::Look(Box::new(look)));
+        plan.recv().map_err(|_| ReloadError::Ending)
+    }
+
+    fn check_required(&self, configuration: &dyn Configuration) -> Result<(), ReloadError> {
+        match missing(configuration, &self.links) {
+            Some(interface) => {
+                Err(ReloadError::UnknownInterface { interface, known: names(&self.links) })
+            }
+            None => Ok(()),
+        }
     }
 
     fn port_status(&self) -> Vec<PortStatus> {
@@ -276,7 +295,7 @@ impl Control {
         }
         if policy != self.policy || answer.is_some() {
             self.policy = policy;
-            self.divide_ports(&surroundings);
+            self.reserve_ports(&surroundings);
             self.worker.send(Command::Apply(Box::new(self.policy.clone()), answer));
         }
     }
@@ -373,22 +392,11 @@ impl Control {
         Ok(())
     }
 
-    /// Divides the ports of shared addresses between the host and masq.
-    pub(crate) fn divide_ports(&mut self, surroundings: &Surroundings) {
-        let owned = ports::owned(&self.policy);
-        let bitmap = &self.memory.owned[0];
-        for port in 0..=u16::MAX {
-            for (shared, own) in
-                [(Shared::Tcp, owned.contains(port)), (Shared::Udp, owned.contains(port))]
-            {
-                if bitmap.has_port(shared, port) != own {
-                    bitmap.set_port(shared, port, own);
-                }
-            }
-            // Identifiers are not divided: an answer that is nobody's goes on to the host.
-            bitmap.set_port(Shared::Icmp, port, true);
-        }
+    /// Tells the kernel which ports it shall not take for the host's own connections: those that
+    /// the engine may give out.
+    pub(crate) fn reserve_ports(&mut self, surroundings: &Surroundings) {
         let before = self.state.original(RESERVED).unwrap_or_default();
+        let owned = ports::owned(&self.policy);
         let reserved = ports::reserved(&owned, surroundings.ephemeral.clone(), &before);
         if let Err(error) = self.state.set(RESERVED, &reserved) {
             tracing::warn!(%error, "cannot reserve masq's ports; the host may collide with them");
@@ -465,7 +473,7 @@ pub(crate) fn names(mirror: &Mirror) -> Vec<String> {
 }
 
 /// An error with its causes, on one line.
-pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn core::error::Error);
 
 impl core::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -27,8 +27,8 @@ pub struct Handle {
     events: std::sync::Mutex<Receiver<Event>>,
     reader: Reader,
     threads: Vec<JoinHandle<()>>,
-    #[expect(dead_code, reason = "held, not looked at")]
-    lock: Option<File>,
+    /// Held, never looked at.
+    _lock: Option<File>,
 }
 
 /// The gateway has ended by itself; the log says why.
@@ -69,12 +69,12 @@ impl Handle {
         };
         let threads = spawn().map_err(failed)?;
         let events = std::sync::Mutex::new(events);
-        Ok(Self { orders, worker: commands, events, reader, threads, lock: None })
+        Ok(Self { orders, worker: commands, events, reader, threads, _lock: None })
     }
 
     /// Keeps the instance's lock while the gateway runs.
     pub(crate) fn with_lock(mut self, lock: File) -> Self {
-        self.lock = Some(lock);
+        self._lock = Some(lock);
         self
     }
 
@@ -86,6 +86,17 @@ impl Handle {
     pub fn reload(&self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
         let (sender, answer) = channel();
         self.orders.send(Order::Reload(configuration, sender));
+        answer.recv().map_err(|_| ReloadError::Ending)?
+    }
+
+    /// Says what following another configuration would do, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration cannot be followed here.
+    pub fn plan(&self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
+        let (sender, answer) = channel();
+        self.orders.send(Order::Plan(configuration, sender));
         answer.recv().map_err(|_| ReloadError::Ending)?
     }
 

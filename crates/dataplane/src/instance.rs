@@ -46,7 +46,7 @@ pub struct RemoveError {
     pub what: String,
     /// Why not.
     #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+    pub source: Box<dyn core::error::Error + Send + Sync>,
 }
 
 impl Instance {
@@ -124,7 +124,7 @@ impl Instance {
     /// Removes everything that the instance has got since; all of it is tried.
     pub(crate) fn remove_beyond(&self, before: &Belongings) -> Vec<RemoveError> {
         let mut errors = Vec::new();
-        let mut failed = |what: String, source: Box<dyn std::error::Error + Send + Sync>| {
+        let mut failed = |what: String, source: Box<dyn core::error::Error + Send + Sync>| {
             errors.push(RemoveError { what, source });
         };
         let state = match State::read(&self.state_path()) {

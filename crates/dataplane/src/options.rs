@@ -5,8 +5,8 @@
 //! on which side, and, whenever interfaces or addresses change, for the policy that fits the
 //! surroundings as they are. The answer has to depend on nothing else.
 
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use masq_core::{Policy, PortId, Prefix, Realm};
@@ -97,7 +97,7 @@ pub struct Options {
     /// See `miss_rate`.
     pub miss_burst: u32,
     /// Where the engine's randomness begins; none to take it from the kernel.
-    pub seed: Option<u64>,
+    pub seed: Option<[u8; 32]>,
 }
 
 impl Options {

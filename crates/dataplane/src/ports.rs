@@ -1,8 +1,8 @@
 //! Which addresses and ports are masq's, and which the host's.
 
+use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use masq_core::Policy;
 use masq_flow::maps::AddressFlags;

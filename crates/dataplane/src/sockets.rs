@@ -5,9 +5,9 @@
 //! through between two polls is caught by the eBPF program, which asks for a socket before it calls
 //! a packet a miss.
 
+use core::net::IpAddr;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
 
 use masq_core::HostPort;
 use masq_wire::Protocol;
@@ -169,7 +169,7 @@ mod tests {
         let udp = UdpSocket::bind("[::]:0").unwrap();
         let own = UdpSocket::bind("127.0.0.1:0").unwrap();
         let ports = in_use().unwrap();
-        let used = |protocol, address: std::net::SocketAddr| {
+        let used = |protocol, address: core::net::SocketAddr| {
             ports.contains(&HostPort { protocol, port: address.port() })
         };
         assert!(used(Protocol::TCP, tcp.local_addr().unwrap()));

@@ -5,9 +5,10 @@
 //! that fails beside a predecessor's remains leaves those as they were, and one that fails on a
 //! fresh machine leaves nothing.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 
-use masq_core::{Engine, Policy};
+use masq_core::{Engine, HostPort, Policy};
 use masq_flow::maps::{AddressFlags, Settings, SettingsFlags};
 use masq_flow::{NextHop, NextHopId, NextHopState, NextHopValue, Reader, Secret, Writer};
 use rustix::thread::CapabilitySet;
@@ -24,7 +25,7 @@ use crate::routes::{Mirror, Router};
 use crate::state::State;
 use crate::sys::ethtool::{self, Feature};
 use crate::wake::waking_channel;
-use crate::worker::Worker;
+use crate::worker::{Ends, Worker};
 use crate::{bpffs, clock, sockets, sys, sysctl};
 
 /// Starts a gateway in the network namespace of the calling thread.
@@ -86,7 +87,8 @@ impl Start {
 
         let surroundings = surroundings(&*configuration, &mirror, own);
         let policy = configuration.policy(&surroundings);
-        let engine = self.make_engine(&memory, policy.clone())?;
+        let sockets = sockets::in_use().unwrap_or_default();
+        let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
         let reader = Reader::new(memory.table.clone())?;
         let router = adopt_next_hops(Router::new(mirror.clone(), memory.next_hops.len()), &memory);
 
@@ -99,7 +101,6 @@ impl Start {
         let mut control = Control {
             configuration,
             programs,
-            memory: memory.clone(),
             state,
             netlink,
             watch,
@@ -112,12 +113,17 @@ impl Start {
             // Whatever was entered before is not what is wanted, so it is entered anew or removed.
             addresses: addresses.into_iter().map(|ip| (ip, AddressFlags::empty())).collect(),
             policy,
-            sockets: sockets::in_use().unwrap_or_default(),
+            sockets,
         };
         control.enter_addresses(&control.policy.clone())?;
-        control.divide_ports(&surroundings);
-        let worker =
-            Worker::new(engine, router, port, memory, for_worker, wishes, events, &control.sockets);
+        control.reserve_ports(&surroundings);
+        let worker = Worker::new(
+            engine,
+            router,
+            port,
+            memory,
+            Ends { commands: for_worker, wishes, events },
+        );
 
         // From here on packets are taken; everything that could fail before that has been done.
         for index in interfaces {
@@ -243,7 +249,12 @@ impl Start {
         Ok(port)
     }
 
-    fn make_engine(&self, memory: &SharedMemory, policy: Policy) -> Result<Engine, StartError> {
+    fn make_engine(
+        &self,
+        memory: &SharedMemory,
+        policy: Policy,
+        sockets: &BTreeSet<HostPort>,
+    ) -> Result<Engine, StartError> {
         let now = clock::now();
         let table = memory.table.clone();
         let writer = if table.header().is_formatted() {
@@ -264,24 +275,26 @@ impl Start {
         } else {
             None
         };
-        let random = || {
-            let mut bytes = [0; 16];
-            rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-                .map(|_| bytes)
-                .map_err(|error| StartError::system("get random numbers")(error.into()))
-        };
         let writer = match writer {
             Some(writer) => writer,
             None => Writer::format(table, Secret::from_bytes(random()?)),
         };
         let seed = match self.options.seed {
             Some(seed) => seed,
-            None => {
-                u64::from_ne_bytes(*random()?.first_chunk().expect("sixteen is more than eight"))
-            }
+            None => random()?,
         };
-        Ok(Engine::new(seed, writer, policy, now))
+        let mut engine = Engine::new(seed, writer, policy, now);
+        engine.handle_sockets(sockets.clone());
+        engine.attach_owned(memory.owned.clone());
+        Ok(engine)
     }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map(|_| bytes)
+        .map_err(|error| StartError::system("get random numbers")(error.into()))
 }
 
 /// Takes over the next hops of a predecessor; what cannot be told is emptied.
@@ -316,7 +329,7 @@ fn check_permission() -> Result<(), StartError> {
 
 /// Says plainly when the kernel refused for lack of permission, as it does in user namespaces.
 fn plainly(error: StartError) -> StartError {
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    let mut cause: Option<&dyn core::error::Error> = Some(&error);
     while let Some(found) = cause {
         let refused = found
             .downcast_ref::<std::io::Error>()

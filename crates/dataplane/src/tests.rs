@@ -1,24 +1,25 @@
 //! Whole gateways on a real kernel.
 
+use core::net::IpAddr;
 use core::time::Duration;
-use std::net::IpAddr;
 use std::path::Path;
-use std::time::Instant;
 
 use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
 use masq_flow::Layout;
 
 use super::*;
-use crate::testing::{gateway_topology, in_namespaces, run, run_all, tries};
+use crate::testing::{
+    enter_new_network, gateway_topology, in_namespaces, run, run_all, succeeds, tries,
+};
 
 /// Interfaces by name, and the policy that a user without a configuration gets.
 #[derive(Clone, Debug)]
-struct Plain {
+pub(crate) struct Plain {
     inside: &'static str,
     outside: &'static str,
 }
 
-const PLAIN: Plain = Plain { inside: "lan", outside: "wan" };
+pub(crate) const PLAIN: Plain = Plain { inside: "lan", outside: "wan" };
 
 impl Configuration for Plain {
     fn side(&self, interface: &str) -> Option<Realm> {
@@ -26,7 +27,8 @@ impl Configuration for Plain {
             Some(prefix) => interface.starts_with(prefix),
             None => interface == pattern,
         };
-        is(self.inside).then_some(Realm::Inside).or(is(self.outside).then_some(Realm::Outside))
+        let outside = || is(self.outside).then_some(Realm::Outside);
+        is(self.inside).then_some(Realm::Inside).or_else(outside)
     }
 
     fn required(&self) -> Vec<String> {
@@ -136,7 +138,7 @@ fn a_stopped_gateway_lets_nothing_through_and_a_successor_takes_over() {
         assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
         first.stop();
         let ping = "ip netns exec inside ping -c 1 -W 1 203.0.113.178";
-        assert!(!crate::testing::succeeds(ping), "closed, though the kernel would forward");
+        assert!(!succeeds(ping), "closed, though the kernel would forward");
         let _second = gateway();
         assert!(tries(ping));
     });
@@ -194,7 +196,7 @@ fn an_instance_stays_in_its_namespace() {
         // The same mounts, another network.
         std::thread::scope(|scope| {
             let elsewhere = scope.spawn(|| {
-                crate::testing::enter_new_network();
+                enter_new_network();
                 gateway_topology_again();
                 start(options(), Box::new(PLAIN)).unwrap_err().to_string()
             });
@@ -220,9 +222,9 @@ fn interfaces_come_and_go_and_are_renamed() {
             ports.iter().any(|port| port.port.name == name && port.attachment.is_some())
         };
         let wait_for = |what: &dyn Fn() -> bool| {
-            let end = Instant::now() + Duration::from_secs(5);
+            let end = clock::now() + Duration::from_secs(5);
             while !what() {
-                assert!(Instant::now() < end, "not in time: {:?}", gateway.ports());
+                assert!(clock::now() < end, "not in time: {:?}", gateway.ports());
                 std::thread::sleep(Duration::from_millis(5));
             }
         };

@@ -83,7 +83,9 @@ mod tests {
     fn the_receiver_wakes_and_sleeps_again() {
         let (sender, receiver) = waking_channel().unwrap();
         assert!(!is_readable(&receiver));
-        assert!(sender.clone().send(7) && sender.send(8));
+        let another = sender.clone();
+        assert!(another.send(7) && sender.send(8));
+        drop(another);
         assert!(is_readable(&receiver));
         receiver.quiet();
         assert!(!is_readable(&receiver));

@@ -25,7 +25,6 @@ use std::io;
 use std::sync::mpsc::{Sender, SyncSender, TryRecvError, TrySendError};
 
 use masq_core::{Engine, Event, Frame, HostPort, Instant, Plan, Policy, Stats, Transmit, Verdict};
-use masq_flow::owned::Shared;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::SharedMemory;
@@ -79,10 +78,15 @@ pub(crate) struct Worker {
     router: Router,
     port: PuntPort,
     memory: SharedMemory,
-    commands: WakingReceiver<Command>,
-    wishes: WakingSender<Wish>,
-    events: SyncSender<Event>,
+    ends: Ends,
     events_lost: u64,
+}
+
+/// The worker's ends of its channels.
+pub(crate) struct Ends {
+    pub(crate) commands: WakingReceiver<Command>,
+    pub(crate) wishes: WakingSender<Wish>,
+    pub(crate) events: SyncSender<Event>,
 }
 
 impl Worker {
@@ -91,14 +95,9 @@ impl Worker {
         router: Router,
         port: PuntPort,
         memory: SharedMemory,
-        commands: WakingReceiver<Command>,
-        wishes: WakingSender<Wish>,
-        events: SyncSender<Event>,
-        sockets: &BTreeSet<HostPort>,
+        ends: Ends,
     ) -> Self {
-        let mut engine = engine;
-        engine.handle_sockets(sockets);
-        Self { engine, router, port, memory, commands, wishes, events, events_lost: 0 }
+        Self { engine, router, port, memory, ends, events_lost: 0 }
     }
 
     /// Works until told to stop.
@@ -107,7 +106,7 @@ impl Worker {
         let mut again = None;
         loop {
             if let Err(error) = self.sleep(again) {
-                self.wishes.send(Wish::Ended(format!("poll: {error}")));
+                self.ends.wishes.send(Wish::Ended(format!("poll: {error}")));
                 return;
             }
             match self.round() {
@@ -127,8 +126,10 @@ impl Worker {
             tv_sec: wait.as_secs().min(3600) as i64,
             tv_nsec: i64::from(wait.subsec_nanos()),
         });
-        let mut fds =
-            [PollFd::new(&self.port, PollFlags::IN), PollFd::new(&self.commands, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(&self.port, PollFlags::IN),
+            PollFd::new(&self.ends.commands, PollFlags::IN),
+        ];
         match poll(&mut fds, wait.as_ref()) {
             Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -162,9 +163,9 @@ impl Worker {
 
     /// Carries out waiting commands; false if there is nothing more to do at all.
     fn obey(&mut self, now: Instant) -> bool {
-        self.commands.quiet();
+        self.ends.commands.quiet();
         for _ in 0..COMMANDS {
-            match self.commands.try_recv() {
+            match self.ends.commands.try_recv() {
                 Ok(Command::Changes(changes)) => {
                     for change in changes {
                         self.router.apply(change);
@@ -178,7 +179,7 @@ impl Worker {
                         let _ = answer.send(plan);
                     }
                 }
-                Ok(Command::Sockets(ports)) => self.engine.handle_sockets(&ports),
+                Ok(Command::Sockets(ports)) => self.engine.handle_sockets(ports),
                 Ok(Command::Look(look)) => look(&self.engine),
                 Ok(Command::Stats(answer)) => {
                     let _ = answer.send(WorkerStats {
@@ -191,7 +192,7 @@ impl Worker {
                 Err(TryRecvError::Empty) => return true,
             }
         }
-        self.commands.again();
+        self.ends.commands.again();
         true
     }
 
@@ -250,21 +251,13 @@ impl Worker {
             self.engine.handle_next_hop(now, id, state);
         }
         while let Some(key) = self.router.poll_resolve() {
-            self.wishes.send(Wish::Resolve(key));
+            self.ends.wishes.send(Wish::Resolve(key));
         }
     }
 
     fn tell_events(&mut self) {
         while let Some(event) = self.engine.poll_event() {
-            if let Event::SessionCreated { session, .. } = &event {
-                // Ports of shared addresses are divided beforehand; a protocol without ports is the
-                // host's until a session of it exists.
-                let protocol = session.original.protocol;
-                if Shared::of(protocol).is_none() {
-                    self.memory.owned[0].set_protocol(protocol, true);
-                }
-            }
-            if let Err(TrySendError::Full(_)) = self.events.try_send(event) {
+            if let Err(TrySendError::Full(_)) = self.ends.events.try_send(event) {
                 self.events_lost += 1;
             }
         }

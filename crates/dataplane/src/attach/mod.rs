@@ -57,7 +57,7 @@ pub enum AttachError {
         interface: String,
         /// Why not.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn core::error::Error + Send + Sync>,
     },
     /// A map is missing, or of another kind than the programs' author said.
     #[error("the eBPF programs have no usable map {map}")]
@@ -66,7 +66,7 @@ pub enum AttachError {
         map: &'static str,
         /// What is wrong, if the kernel or the library said.
         #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+        source: Option<Box<dyn core::error::Error + Send + Sync>>,
     },
     /// A file in the BPF file system is in the way.
     #[error("cannot use the pin {path}")]
@@ -75,7 +75,7 @@ pub enum AttachError {
         path: PathBuf,
         /// Why not.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn core::error::Error + Send + Sync>,
     },
 }
 
@@ -215,7 +215,7 @@ impl Programs {
     }
 
     /// Removes `masq_ingress` from an interface, which may be gone already.
-    pub(crate) fn detach_ingress(&mut self, index: u32, name: Option<&str>) {
+    pub(crate) fn detach_ingress(&self, index: u32, name: Option<&str>) {
         let _ = std::fs::remove_file(self.pins.ingress(index));
         if let (false, Some(name)) = (self.tcx, name) {
             detach_clsact(name);
@@ -287,7 +287,7 @@ impl Programs {
     /// Enters or removes an address of the host.
     pub(crate) fn set_address(
         &mut self,
-        address: std::net::Ipv4Addr,
+        address: core::net::Ipv4Addr,
         flags: Option<maps::AddressFlags>,
     ) -> Result<(), AttachError> {
         let key = u32::from_ne_bytes(address.octets());
@@ -300,12 +300,12 @@ impl Programs {
     }
 
     /// The interfaces and addresses that a predecessor entered.
-    pub(crate) fn entered(&mut self) -> (Vec<u32>, Vec<std::net::Ipv4Addr>) {
-        let interfaces = self.map_mut(maps::INTERFACES).ok().and_then(|map| {
+    pub(crate) fn entered(&self) -> (Vec<u32>, Vec<core::net::Ipv4Addr>) {
+        let interfaces = self.ebpf.map(maps::INTERFACES).and_then(|map| {
             let map: HashMap<_, u32, [u8; size_of::<Interface>()]> = map.try_into().ok()?;
             Some(map.keys().flatten().collect())
         });
-        let addresses = self.map_mut(maps::ADDRESSES).ok().and_then(|map| {
+        let addresses = self.ebpf.map(maps::ADDRESSES).and_then(|map| {
             let map: HashMap<_, u32, u32> = map.try_into().ok()?;
             let address = |key: u32| key.to_ne_bytes().into();
             Some(map.keys().flatten().map(address).collect())
@@ -368,7 +368,7 @@ pub(crate) fn has_tcx() -> bool {
     SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Failure = Box<dyn core::error::Error + Send + Sync>;
 
 fn attach_tcx(program: &mut SchedClassifier, name: &str, pin: &PathBuf) -> Result<(), Failure> {
     if let Ok(old) = PinnedLink::from_pin(pin) {

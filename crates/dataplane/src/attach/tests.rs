@@ -1,7 +1,7 @@
 //! The programs and the punt port on a real kernel, with a translation too simple to be a NAT's.
 
-use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use masq_core::{Instant, PortId, Route, RouteQuery, Routes as _};
 use masq_flow::maps::{AddressFlags, Role};

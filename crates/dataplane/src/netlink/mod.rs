@@ -13,8 +13,8 @@ mod device;
 mod tests;
 mod watch;
 
+use core::net::IpAddr;
 use std::io;
-use std::net::IpAddr;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
@@ -30,7 +30,7 @@ use netlink_packet_route::rule::RuleMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 
-use crate::routes::{Change, Mirror, decode};
+use crate::routes::{Change, Mirror, Placement, decode};
 
 pub(crate) use device::{PuntPair, create_pair, delete_link};
 pub(crate) use watch::{Heard, Watch};
@@ -173,12 +173,11 @@ impl Netlink {
 
 /// A dump tells routes of the same prefix and metric in the order in which they are tried.
 fn in_dump_order(change: Change) -> Change {
-    match change {
-        Change::Route { table, prefix, route, placement: _ } => {
-            Change::Route { table, prefix, route, placement: crate::routes::Placement::Append }
-        }
-        change => change,
+    if let Change::Route { table, prefix, route, placement: _ } = change {
+        let placement = Placement::Append;
+        return Change::Route { table, prefix, route, placement };
     }
+    change
 }
 
 /// The messages of a datagram; those that cannot be read are left out.

@@ -1,8 +1,9 @@
 //! The mirror against a real kernel, which says itself where it would send a packet.
 
-use std::time::{Duration, Instant};
+use core::time::Duration;
 
 use super::*;
+use crate::clock;
 use crate::routes::{Answer, Neighbour, Query};
 use crate::testing::{in_namespaces, run, run_all};
 
@@ -119,8 +120,8 @@ fn agrees_with_the_kernel(mirror: &Mirror) {
 }
 
 /// Applies what is heard until the condition holds.
-fn hear_until(watch: &mut Watch, mirror: &mut Mirror, condition: impl Fn(&Mirror) -> bool) {
-    let end = Instant::now() + Duration::from_secs(5);
+fn hear_until(watch: &Watch, mirror: &mut Mirror, condition: impl Fn(&Mirror) -> bool) {
+    let end = clock::now() + Duration::from_secs(5);
     while !condition(mirror) {
         match watch.hear().unwrap() {
             Heard::Changes(changes) => changes.into_iter().for_each(|change| {
@@ -129,12 +130,12 @@ fn hear_until(watch: &mut Watch, mirror: &mut Mirror, condition: impl Fn(&Mirror
             Heard::Lost => panic!("nothing is lost in a quiet namespace"),
             Heard::Nothing => std::thread::yield_now(),
         }
-        assert!(Instant::now() < end, "not heard in time");
+        assert!(clock::now() < end, "not heard in time");
     }
 }
 
 /// Hears everything that has been announced so far.
-fn catch_up(watch: &mut Watch, mirror: &mut Mirror) {
+fn catch_up(watch: &Watch, mirror: &mut Mirror) {
     // The kernel queues announcements before the command that caused them returns, so a link made
     // after it is announced after it.
     run("ip link add marker type bridge");
@@ -164,10 +165,10 @@ fn a_picture_agrees_with_the_kernel() {
 #[test]
 fn changes_heard_lead_to_the_same_picture() {
     in_namespaces(|| {
-        let mut watch = Watch::open().unwrap();
+        let watch = Watch::open().unwrap();
         let mut mirror = Netlink::open().unwrap().picture().unwrap();
         run_all(TOPOLOGY);
-        catch_up(&mut watch, &mut mirror);
+        catch_up(&watch, &mut mirror);
         agrees_with_the_kernel(&mirror);
 
         run_all(
@@ -179,7 +180,7 @@ fn changes_heard_lead_to_the_same_picture() {
             ip route change 10.6.0.0/16 via 192.168.1.77
             ",
         );
-        catch_up(&mut watch, &mut mirror);
+        catch_up(&watch, &mut mirror);
         agrees_with_the_kernel(&mirror);
     });
 }
@@ -188,11 +189,11 @@ fn changes_heard_lead_to_the_same_picture() {
 fn a_link_that_goes_down_needs_a_fresh_picture_only_for_what_comes_back() {
     in_namespaces(|| {
         run_all(TOPOLOGY);
-        let mut watch = Watch::open().unwrap();
+        let watch = Watch::open().unwrap();
         let mut netlink = Netlink::open().unwrap();
         let mut mirror = netlink.picture().unwrap();
         run("ip link set wan down");
-        catch_up(&mut watch, &mut mirror);
+        catch_up(&watch, &mut mirror);
         let query = Query {
             destination: "8.8.8.8".parse().unwrap(),
             source: "192.168.1.5".parse().unwrap(),
@@ -202,7 +203,7 @@ fn a_link_that_goes_down_needs_a_fresh_picture_only_for_what_comes_back() {
         assert_eq!(answered(&mirror, &query), "wan2 via Some(\"198.51.100.14\")");
         // The kernel dropped the default route by wan without a word.
         run("ip link set wan up");
-        catch_up(&mut watch, &mut mirror);
+        catch_up(&watch, &mut mirror);
         mirror.replace(netlink.picture().unwrap());
         agrees_with_the_kernel(&mirror);
     });
@@ -212,11 +213,11 @@ fn a_link_that_goes_down_needs_a_fresh_picture_only_for_what_comes_back() {
 fn a_rename_is_heard_under_the_same_number() {
     in_namespaces(|| {
         run_all(TOPOLOGY);
-        let mut watch = Watch::open().unwrap();
+        let watch = Watch::open().unwrap();
         let mut mirror = Netlink::open().unwrap().picture().unwrap();
         let index = mirror.links().named("wan2").unwrap().index;
         run_all("ip link set wan2 down \n ip link set wan2 name uplink \n ip link set uplink up");
-        catch_up(&mut watch, &mut mirror);
+        catch_up(&watch, &mut mirror);
         let link = mirror.links().get(index).unwrap();
         assert_eq!((link.name.as_str(), link.up), ("uplink", true));
     });
@@ -237,13 +238,13 @@ fn the_kernel_resolves_neighbours_on_request() {
             sysctl -qw net.ipv4.conf.far.accept_local=1
             ",
         );
-        let mut watch = Watch::open().unwrap();
+        let watch = Watch::open().unwrap();
         let mut netlink = Netlink::open().unwrap();
         let mut mirror = netlink.picture().unwrap();
         let wan = mirror.links().named("wan").unwrap().index;
         let absent = "203.0.113.77".parse().unwrap();
         netlink.resolve(wan, absent).unwrap();
-        hear_until(&mut watch, &mut mirror, |mirror| {
+        hear_until(&watch, &mut mirror, |mirror| {
             mirror.neighbours().get(wan, absent) == Some(Neighbour::Failed)
         });
         let peer = mirror.links().named("peer").unwrap().index;
@@ -251,7 +252,7 @@ fn the_kernel_resolves_neighbours_on_request() {
         let present = "172.16.0.2".parse().unwrap();
         run("ip neigh add 172.16.0.2 dev peer lladdr 02:00:00:00:00:01 nud stale");
         netlink.resolve(peer, present).unwrap();
-        hear_until(&mut watch, &mut mirror, |mirror| {
+        hear_until(&watch, &mut mirror, |mirror| {
             mirror.neighbours().get(peer, present).is_some_and(|found| found.mac().is_some())
         });
         assert_ne!(far, [0; 6]);

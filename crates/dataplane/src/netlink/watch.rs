@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use netlink_packet_core::NetlinkPayload;
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 
@@ -49,20 +49,17 @@ impl Watch {
     }
 
     /// Reads what is waiting, one datagram at a time.
-    pub(crate) fn hear(&mut self) -> Result<Heard, NetlinkError> {
+    pub(crate) fn hear(&self) -> Result<Heard, NetlinkError> {
         let datagram = match self.socket.recv_from_full() {
             Ok((datagram, _)) => datagram,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Heard::Nothing),
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Heard::Lost),
             Err(source) => return Err(NetlinkError { request: "hearing of changes", source }),
         };
-        let change =
-            |message: netlink_packet_core::NetlinkMessage<RouteNetlinkMessage>| match message
-                .payload
-            {
-                NetlinkPayload::InnerMessage(inner) => decode(message.header.flags, &inner),
-                _ => None,
-            };
+        let change = |message: NetlinkMessage<RouteNetlinkMessage>| {
+            let NetlinkPayload::InnerMessage(inner) = message.payload else { return None };
+            decode(message.header.flags, &inner)
+        };
         Ok(Heard::Changes(messages(&datagram).filter_map(change).collect()))
     }
 }

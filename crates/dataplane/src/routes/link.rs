@@ -1,7 +1,7 @@
 //! Network interfaces and their addresses, as the kernel last described them.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use super::Prefix;
 

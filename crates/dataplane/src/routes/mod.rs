@@ -28,8 +28,8 @@ mod router;
 mod rule;
 mod table;
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 pub use decode::decode;
 pub use link::{Address, Link, Links};
@@ -339,10 +339,8 @@ mod tests {
     }
 
     fn leaves_by(mirror: &Mirror, destination: &str) -> Option<u32> {
-        match mirror.lookup(&query(destination)) {
-            Answer::Unicast(hop, _) => Some(hop.link),
-            _ => None,
-        }
+        let Answer::Unicast(hop, _) = mirror.lookup(&query(destination)) else { return None };
+        Some(hop.link)
     }
 
     #[test]
@@ -386,7 +384,7 @@ mod tests {
         add(&mut mirror, TABLE_MAIN, "0.0.0.0/0", route);
         let ways = |mirror: &Mirror| {
             (0..4000u32)
-                .filter_map(|n| leaves_by(mirror, &std::net::Ipv4Addr::from(n << 8).to_string()))
+                .filter_map(|n| leaves_by(mirror, &core::net::Ipv4Addr::from(n << 8).to_string()))
                 .collect::<Vec<_>>()
         };
         let first = ways(&mirror);

@@ -1,7 +1,7 @@
 //! Neighbours: the link-layer addresses of hosts on our links, as the kernel has resolved them.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 /// What the kernel knows of a neighbour (RFC 4861 §7.3.2, used for ARP alike).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,9 +28,9 @@
 //! once. A number is used again when its neighbour failed, or was not asked for during
 //! `IDLE`, the one longest unused first.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 
 use masq_core::Instant;
 use masq_flow::{NextHopId, NextHopState, NextHopValue};
@@ -87,7 +87,8 @@ impl NextHops {
     /// the table is full of next hops in use.
     pub fn intern(&mut self, now: Instant, mirror: &Mirror, key: NextHopKey) -> Option<NextHopId> {
         if let Some(&id) = self.ids.get(&key) {
-            let entry = self.entry_mut(id).expect("an interned key has an entry");
+            // An interned key has an entry.
+            let entry = self.entry_mut(id)?;
             entry.used = now;
             let again = entry.value.state == NextHopState::Failed
                 && now.saturating_sub(entry.asked) >= RETRY;

@@ -1,7 +1,7 @@
 //! An address prefix, always with its host bits cleared.
 
 use core::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// `address/length`, with the bits beyond the length zero, so that equal prefixes compare equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -171,10 +171,8 @@ mod tests {
             arriving: None,
             mark: 0,
         };
-        match router.route(&query) {
-            Route::Unicast(next_hop) => next_hop,
-            other => panic!("{other:?}"),
-        }
+        let Route::Unicast(next_hop) = router.route(&query) else { panic!("{destination}") };
+        next_hop
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! kernel's own forwarding asks with a user id of zero and without an outgoing interface, and so
 //! does this.
 
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
-use std::net::IpAddr;
 
 use super::{Links, Prefix, Query};
 

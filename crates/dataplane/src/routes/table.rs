@@ -4,8 +4,8 @@
 //! length, so that a look-up probes only lengths that occur: three or four on an ordinary host,
 //! at most 33 for IPv4.
 
+use core::net::IpAddr;
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use super::Prefix;
 

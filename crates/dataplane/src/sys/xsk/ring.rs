@@ -203,8 +203,10 @@ mod tests {
         let ours = Mapping::anonymous(4096).unwrap();
         let start = u32::MAX - 5;
         for offset in [OFFSETS.producer, OFFSETS.consumer] {
-            // SAFETY: the offset lies in the mapping, which nobody else uses yet.
-            unsafe { ours.base().add(offset as usize).cast::<u32>().write(start) };
+            // SAFETY: the offset lies in the mapping.
+            let counter = unsafe { ours.base().add(offset as usize) };
+            // SAFETY: nobody else uses the mapping yet.
+            unsafe { counter.cast::<u32>().write(start) };
         }
         let mut producer = Producer::new(ours, &OFFSETS, SIZE);
         let mut consumer = Consumer::<u64>::new(Mapping::anonymous(4096).unwrap(), &OFFSETS, SIZE);

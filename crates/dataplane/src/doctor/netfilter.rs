@@ -1,0 +1,171 @@
+//! What else on the host filters or translates forwarded packets (nf_tables, iptables, xfrm).
+//!
+//! Packets that masq forwards do not pass the host's hooks. So rules there see them no more, and
+//! another translator would wait for packets that never come, or fight over those that do.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
+use netlink_sys::{Socket, protocols};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A base chain of nf_tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// `table chain`.
+    pub(crate) name: String,
+    /// The hook: 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting.
+    pub(crate) hook: u32,
+    /// `filter`, `nat` or `route`.
+    pub(crate) kind: String,
+    /// How many rules it holds, where the kernel says so.
+    pub(crate) rules: u32,
+}
+
+/// The base chains of this network namespace that IPv4 packets pass.
+pub(crate) fn chains() -> io::Result<Vec<Chain>> {
+    const GET_CHAIN: u16 = SUBSYSTEM_NF_TABLES << 8 | 4;
+    const NEW_CHAIN: u16 = SUBSYSTEM_NF_TABLES << 8 | 3;
+    let mut chains = Vec::new();
+    dump(protocols::NETLINK_NETFILTER, GET_CHAIN, &[0; 4], |kind, message| {
+        // `struct nfgenmsg` begins with the family.
+        let ipv4 =
+            message.first().is_some_and(|family| [FAMILY_INET, FAMILY_IPV4].contains(family));
+        if let (NEW_CHAIN, true, Some(attributes)) = (kind, ipv4, message.get(4..)) {
+            chains.extend(chain(attributes));
+        }
+    })?;
+    Ok(chains)
+}
+
+/// How many policies of xfrm (IPsec) there are.
+pub(crate) fn xfrm_policies() -> io::Result<usize> {
+    const GET_POLICY: u16 = 0x15;
+    const NEW_POLICY: u16 = 0x13;
+    let mut policies = 0;
+    // `struct xfrm_userpolicy_id`, zeroed: all of them.
+    dump(protocols::NETLINK_XFRM, GET_POLICY, &[0; 64], |kind, _| {
+        policies += usize::from(kind == NEW_POLICY);
+    })?;
+    Ok(policies)
+}
+
+/// The tables of the old iptables that are in use.
+pub(crate) fn iptables() -> Vec<String> {
+    let names = std::fs::read_to_string("/proc/thread-self/net/ip_tables_names");
+    names.unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn chain(attributes: &[u8]) -> Option<Chain> {
+    const TABLE: u16 = 1;
+    const NAME: u16 = 3;
+    const HOOK: u16 = 4;
+    const USE: u16 = 6;
+    const TYPE: u16 = 7;
+    const NESTED: u16 = 1 << 15;
+    let (mut table, mut name, mut kind) = (String::new(), String::new(), String::new());
+    let (mut hook, mut rules) = (None, 0);
+    for attribute in NlasIterator::new(attributes).flatten() {
+        let value = attribute.value();
+        match attribute.kind() & !NESTED {
+            TABLE => table = text(value),
+            NAME => name = text(value),
+            TYPE => kind = text(value),
+            USE => rules = number(value).unwrap_or(0),
+            HOOK => {
+                let mut inner = NlasIterator::new(value).flatten();
+                let inner = inner.find(|inner| inner.kind() & !NESTED == 1);
+                hook = inner.and_then(|inner| number(inner.value()));
+            }
+            _ => {}
+        }
+    }
+    Some(Chain { name: format!("{table} {name}"), hook: hook?, kind, rules })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+}
+
+fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Asks for all objects of a kind.
+fn dump(
+    protocol: isize,
+    kind: u16,
+    body: &[u8],
+    mut take: impl FnMut(u16, &[u8]),
+) -> io::Result<()> {
+    let mut socket = Socket::new(protocol)?;
+    socket.bind_auto()?;
+    let header = Header {
+        length: (size_of::<Header>() + body.len()) as u32,
+        kind,
+        flags: NLM_F_REQUEST | NLM_F_DUMP,
+        sequence: 1,
+        port: 0,
+    };
+    let mut request = header.as_bytes().to_vec();
+    request.extend_from_slice(body);
+    socket.send(&request, 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        let mut rest = datagram.as_slice();
+        while let Ok((header, _)) = Header::read_from_prefix(rest) {
+            let length = (header.length as usize).max(size_of::<Header>());
+            let Some(message) = rest.get(size_of::<Header>()..length) else { break };
+            match header.kind {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR => {
+                    let code = i32::read_from_prefix(message).map_or(0, |(code, _)| code);
+                    return Err(io::Error::from_raw_os_error(-code));
+                }
+                kind => take(kind, message),
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+/// `struct nlmsghdr`.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C)]
+struct Header {
+    length: u32,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port: u32,
+}
+
+const SUBSYSTEM_NF_TABLES: u16 = 10;
+const FAMILY_INET: u8 = 1;
+const FAMILY_IPV4: u8 = 2;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{in_namespaces, run};
+
+    #[test]
+    fn base_chains_are_found_with_their_hooks() {
+        in_namespaces(|| {
+            assert_eq!(chains().unwrap(), []);
+            run("nft add table ip masquerading");
+            run("nft add chain ip masquerading out { type nat hook postrouting priority 100 ; }");
+            run("nft add rule ip masquerading out masquerade");
+            run("nft add table ip6 other");
+            run("nft add chain ip6 other through { type filter hook forward priority 0 ; }");
+            run("nft add chain ip masquerading plain");
+            let found = chains().unwrap();
+            assert_eq!(found.len(), 1, "{found:?}");
+            let chain = Chain { rules: 0, ..found[0].clone() };
+            let (name, kind) = ("masquerading out".to_owned(), "nat".to_owned());
+            assert_eq!(chain, Chain { name, hook: 4, kind, rules: 0 });
+        });
+    }
+}
