@@ -205,21 +205,35 @@ impl Sessions {
     pub(crate) fn expire(&mut self, scope: &mut Scope<'_>, most: usize) -> bool {
         for _ in 0..most {
             let Some(slot) = self.timers.pop(scope.now) else { return false };
-            let (Some(session), Some(activity)) =
-                (self.table.session(slot), self.table.activity(slot))
-            else {
+            let Some(session) = self.table.session(slot) else { continue };
+            if self.end_if_over(scope, slot, &session) {
                 continue;
-            };
-            let deadline = deadline(scope.policy, &session, &activity);
-            if deadline > scope.now {
+            }
+            let activity = self.table.activity(slot).unwrap_or_default();
+            if deadline(scope.policy, &session, &activity) > scope.now {
                 self.arm(scope, slot, &session, &activity);
-            } else if self.is_pinned(&session) && self.mappings.is_alone(slot) {
-                self.timers.arm(slot, scope.now + PIN_INTERVAL);
             } else {
-                self.remove(scope, slot, EndReason::Idle);
+                self.timers.arm(slot, scope.now + PIN_INTERVAL);
             }
         }
         true
+    }
+
+    /// Ends a session whose time is up, unless its mapping is pinned and would end with it; whether
+    /// it did. Timers may be late; a session never lives longer for that.
+    pub(crate) fn end_if_over(
+        &mut self,
+        scope: &mut Scope<'_>,
+        slot: Slot,
+        session: &Session,
+    ) -> bool {
+        let activity = self.table.activity(slot).unwrap_or_default();
+        let over = deadline(scope.policy, session, &activity) <= scope.now
+            && !(self.is_pinned(session) && self.mappings.is_alone(slot));
+        if over {
+            self.remove(scope, slot, EndReason::Idle);
+        }
+        over
     }
 
     /// Sets the timer of a session to the earliest instant at which it could be over.

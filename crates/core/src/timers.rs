@@ -1,7 +1,7 @@
 //! When each session is to be looked at: a hierarchical timer wheel over slot numbers.
 //!
 //! Every session has one timer, in arrays indexed by its slot, so a timer costs twelve bytes and no
-//! allocation. Time is counted in ticks of 67 ms. A timer that is due later than now sits on the level
+//! allocation. Time is counted in ticks of 50 ms. A timer that is due later than now sits on the level
 //! of the highest digit (to the base 64) in which its tick differs from the current one:
 //!
 //! ```text
@@ -14,15 +14,15 @@
 //! The earliest list is found by the bitmaps alone, so an idle year costs as much as an idle tick.
 //! When time reaches a list of a higher level, its timers sink to lower ones.
 //!
-//! Timers never fire early; they may fire a tick late. A tick number has 32 bits, which nine years of
+//! Timers never fire early; they may fire a tick late. A tick number has 32 bits, which six years of
 //! uptime fill.
 
 use masq_flow::Slot;
 
 use crate::time::Instant;
 
-/// A tick is 2^26 nanoseconds.
-const TICK_SHIFT: u32 = 26;
+/// Length of a tick in nanoseconds; whole seconds are whole ticks.
+const TICK: u64 = 50_000_000;
 /// Bits of a digit.
 const DIGIT: u32 = 6;
 /// Lists on one level.
@@ -115,7 +115,7 @@ impl Timers {
     /// When [`Timers::pop`] should be called next, if any timer is armed; nothing is due before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let (_, _, tick) = self.earliest()?;
-        Some(Instant::from_nanos(u64::from(tick) << TICK_SHIFT))
+        Some(Instant::from_nanos(u64::from(tick) * TICK))
     }
 
     /// The first list that is not empty: its level, its number, and when its time begins.
@@ -159,12 +159,12 @@ impl Timers {
 
 /// The tick that an instant belongs to.
 fn floor(at: Instant) -> u32 {
-    u32::try_from(at.as_nanos() >> TICK_SHIFT).unwrap_or(u32::MAX)
+    u32::try_from(at.as_nanos() / TICK).unwrap_or(u32::MAX)
 }
 
 /// The first tick that does not begin before an instant.
 fn ceil(at: Instant) -> u32 {
-    let ticks = at.as_nanos().div_ceil(1 << TICK_SHIFT);
+    let ticks = at.as_nanos().div_ceil(TICK);
     u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
@@ -177,16 +177,14 @@ mod tests {
     use super::*;
     use crate::time::Duration;
 
-    const TICK: Duration = Duration::from_nanos(1 << TICK_SHIFT);
-
     #[test]
     fn a_timer_fires_when_its_time_has_come_and_not_before() {
         let mut timers = Timers::new(4, Instant::from_secs(1000));
         let at = Instant::from_secs(8440);
         timers.arm(Slot::new(3), at);
         assert_eq!(timers.pop(at - Duration::from_nanos(1)), None);
-        assert_eq!(timers.pop(at + TICK), Some(Slot::new(3)));
-        assert_eq!(timers.pop(at + TICK), None);
+        assert_eq!(timers.pop(at), Some(Slot::new(3)));
+        assert_eq!(timers.pop(at), None);
         assert_eq!(timers.poll_timeout(), None);
     }
 
@@ -206,7 +204,7 @@ mod tests {
     fn a_time_that_has_passed_fires_with_the_next_tick() {
         let mut timers = Timers::new(1, Instant::from_secs(100));
         timers.arm(Slot::new(0), Instant::from_secs(7));
-        assert_eq!(timers.pop(Instant::from_secs(100) + TICK * 2), Some(Slot::new(0)));
+        assert_eq!(timers.pop(Instant::from_secs(100) + Duration::from_nanos(2 * TICK)), Some(Slot::new(0)));
     }
 
     #[test]
@@ -234,7 +232,7 @@ mod tests {
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             let mut now_ms = 0_u64;
             for (slot, ms, advance) in steps {
-                let tick_ms = 68;
+                let tick_ms = TICK / 1_000_000;
                 if advance {
                     now_ms += ms / 10;
                     let now = Instant::from_nanos(now_ms * 1_000_000);

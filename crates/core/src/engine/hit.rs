@@ -25,6 +25,10 @@ impl Engine {
         direction: Direction,
     ) -> Option<Judged> {
         let session = self.sessions.table.session(slot)?;
+        let (sessions, mut scope) = self.sessions(arrival.now);
+        if sessions.end_if_over(&mut scope, slot, &session) {
+            return None;
+        }
         if arrival.realm != realm_of_arrival(&session, direction) {
             return Some(Err(DropReason::Spoofed));
         }
