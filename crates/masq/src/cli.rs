@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Reload(Reload),
 
     /// Find out whether this kernel and host are fit to run masq, and what to do if not
-    Doctor(Output),
+    Doctor(Doctor),
 
     /// Watch it work: a workstation, a gateway and an internet host in a private lab
     Demo(Demo),
@@ -77,8 +77,9 @@ pub(crate) enum Command {
     },
 }
 
+/// Where the configuration comes from.
 #[derive(Args, Debug)]
-pub(crate) struct Run {
+pub(crate) struct Source {
     /// Configuration file [default: /etc/masq/masq.toml, unless --inside and --outside are given]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -90,6 +91,21 @@ pub(crate) struct Run {
     /// Interface towards the world; may be repeated
     #[arg(long, short, value_name = "IF")]
     pub(crate) outside: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) source: Source,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) source: Source,
 
     /// What to log to standard error: a level, or a filter such as "info,masq_core=trace"
     #[arg(long, value_name = "FILTER", env = "MASQ_LOG", default_value = "info")]
@@ -224,7 +240,10 @@ mod tests {
     fn run_takes_interfaces_without_a_file() {
         let cli = Cli::parse_from(["masq", "run", "-i", "eth1", "-i", "wg0", "-o", "ppp+"]);
         let Command::Run(run) = cli.command else { panic!("not run") };
-        assert_eq!((run.inside.len(), run.outside.len(), run.config), (2, 1, None));
+        assert_eq!(
+            (run.source.inside.len(), run.source.outside.len(), run.source.config),
+            (2, 1, None)
+        );
         assert_eq!(cli.instance, "default");
     }
 

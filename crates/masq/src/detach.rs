@@ -25,8 +25,6 @@ struct Detached<'a> {
 pub(crate) fn detach(output: cli::Output, instance: &str, socket: &Path) -> Result<()> {
     let stopped = crate::runtime()?.block_on(stop(&Client::new(instance, socket)))?;
     remove(instance)?;
-    // The lock is nobody's by now; a daemon that starts this very moment makes another.
-    let _ = std::fs::remove_file(socket.with_extension("lock"));
     if output.json {
         return output::pretty_json(&Detached { instance, stopped });
     }

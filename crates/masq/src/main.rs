@@ -56,7 +56,7 @@ fn dispatch(command: Command, instance: &str, socket: &Path) -> Result<()> {
         Command::Status(output) => ask(client, async |client| look::status(&client, output).await),
         Command::Check(check) => check::check(&check),
         Command::Reload(reload) => ask(client, async |client| look::reload(&client, reload).await),
-        Command::Doctor(output) => doctor::doctor(output, instance),
+        Command::Doctor(doctor) => doctor::doctor(&doctor, instance),
         Command::Demo(demo) => demo::demo(demo),
         Command::Detach(output) => detach::detach(output, instance, socket),
         Command::Completions { shell } => {

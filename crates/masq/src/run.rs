@@ -9,14 +9,14 @@
 //! Whatever fails before READY leaves nothing behind. After that, ending the daemon leaves programs
 //! and table in place: established flows go on with the next one, and only `masq detach` removes them.
 
-use std::path::PathBuf;
+use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 use masq_api::{ReloadPlan, ReloadRequest};
-use masq_config::{InterfacePattern, Judged, Overrides, Source, judge};
+use masq_config::Judged;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -30,7 +30,7 @@ use crate::log;
 
 pub(crate) fn run(run: &cli::Run, instance: &str) -> Result<()> {
     log::start(&run.log)?;
-    let origin = origin(run)?;
+    let origin = Origin::new(&run.source)?;
     let Judged { config, warnings } = origin.judge()?;
     if let Some(warnings) = warnings {
         warn!("{warnings}");
@@ -53,45 +53,15 @@ pub(crate) fn run(run: &cli::Run, instance: &str) -> Result<()> {
     served
 }
 
-/// Where this run's configuration comes from, now and at every reload.
-fn origin(run: &cli::Run) -> Result<Origin> {
-    let patterns = |names: &[String], option: &str| {
-        names
-            .iter()
-            .map(|name| name.parse().with_context(|| format!("--{option} {name}")))
-            .collect::<Result<Vec<InterfacePattern>>>()
-    };
-    let overrides = Overrides {
-        insides: patterns(&run.inside, "inside")?,
-        outsides: patterns(&run.outside, "outside")?,
-    };
-    let complete = !overrides.insides.is_empty() && !overrides.outsides.is_empty();
-    let file = match &run.config {
-        Some(file) => Some(file.clone()),
-        None if complete => None,
-        None => Some(PathBuf::from(cli::DEFAULT_CONFIG)),
-    };
-    Ok(Origin { file, overrides })
-}
-
-impl Origin {
-    /// Reads and judges it.
-    pub(crate) fn judge(&self) -> Result<Judged> {
-        let source = match &self.file {
-            Some(file) => crate::check::read(file)?,
-            None => Source { name: "the command line".to_owned(), text: String::new() },
-        };
-        judge(source, &self.overrides).map_err(|report| anyhow!(report))
-    }
-}
+/// How long questions under way may take when the daemon ends.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Answers the control API and signals until somebody ends it.
-async fn serve(control: &Socket, gateway: &Arc<RunningGateway>, stop: &Notify) -> Result<()> {
+async fn serve(control: &Socket, gateway: &Arc<RunningGateway>, stop: &Arc<Notify>) -> Result<()> {
     let listener = control.listener.try_clone().context("cannot use the control socket")?;
     let listener =
         tokio::net::UnixListener::from_std(listener).context("cannot use the control socket")?;
     let router = routes::router(Arc::<RunningGateway>::clone(gateway));
-    let server = axum::serve(listener, router);
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for signals")?;
@@ -105,14 +75,27 @@ async fn serve(control: &Socket, gateway: &Arc<RunningGateway>, stop: &Notify) -
             }
         }
     };
+    let overdue = Arc::new(Notify::new());
+    let (stop, telling) = (Arc::clone(stop), Arc::clone(&overdue));
+    let told = async move {
+        tokio::select! {
+            () = stop.notified() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        telling.notify_one();
+    };
+    let slow = async {
+        overdue.notified().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
     tell(&[NotifyState::Ready, NotifyState::Status("masquerading")]);
     info!("ready");
+    let server = axum::serve(listener, router).with_graceful_shutdown(told);
     tokio::select! {
         served = server => served.context("the control API ended"),
+        () = slow => Ok(()),
         () = reloads => Ok(()),
-        () = stop.notified() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
         () = gateway.ended() => Err(anyhow!("the gateway ended by itself; the log says why")),
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -33,10 +33,13 @@ impl Socket {
     /// When another daemon listens there, or the place cannot be written.
     pub(crate) fn bind(instance: &str, path: &Path) -> Result<Self> {
         let directory = path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
+        fs::create_dir_all(directory).with_context(|| {
+            let hint = if is_root() { "" } else { ": run masq as root" };
+            format!("cannot create {}{hint}", directory.display())
+        })?;
         let lock = lock(instance, &path.with_extension("lock"))?;
-        clear(instance, path)?;
+        clear(instance, path)
+            .inspect_err(|_| drop(fs::remove_file(path.with_extension("lock"))))?;
         let listener = UnixListener::bind(path)
             .with_context(|| format!("cannot listen on {}", path.display()))?;
         fs::set_permissions(path, Permissions::from_mode(0o660))
@@ -48,28 +51,47 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // The lock file stays: removing it would let two daemons lock two files of one name.
+        // The lock's file goes last, while the lock is still held.
         let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(self.path.with_extension("lock"));
     }
 }
 
 fn lock(instance: &str, path: &Path) -> Result<File> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => bail!(
-            "instance {instance} is already running\n\
-             look at it with `masq status --instance {instance}`, or give this one another name \
-             with --instance"
-        ),
-        Err(error) => {
-            Err(io::Error::from(error)).with_context(|| format!("cannot lock {}", path.display()))
+    loop {
+        let file =
+            File::options().create(true).truncate(false).write(true).open(path).with_context(
+                || {
+                    let hint = if is_root() { "" } else { ": run masq as root" };
+                    format!("cannot open {}{hint}", path.display())
+                },
+            )?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if is_at(&file, path) => return Ok(file),
+            // Its last holder removed it between our two calls: what is locked has no name.
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => bail!(
+                "instance {instance} is already running\n\
+                 look at it with `masq status --instance {instance}`, or give this one another \
+                 name with --instance"
+            ),
+            Err(error) => {
+                return Err(io::Error::from(error))
+                    .with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether the open file is the one that the path names.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        (Ok(_) | Err(_), _) => false,
     }
 }
 
@@ -112,7 +134,7 @@ mod tests {
         assert!(error.starts_with("instance test is already running"), "{error}");
         UnixStream::connect(&path).unwrap();
         drop(first);
-        assert!(!path.exists());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     }
 
     #[test]

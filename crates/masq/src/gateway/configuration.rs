@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use masq_config::{CheckedConfig, Link};
-use masq_core::{Policy, PortRanges, Prefix, Realm};
+use masq_core::{Policy, PortRanges, Realm};
 use masq_dataplane::{Configuration, Port, Surroundings};
 
 /// What the administrator wants, in the dataplane's words.
@@ -30,11 +30,15 @@ impl Configuration for Wanted {
 }
 
 pub(super) fn link(port: &Port) -> Link {
-    let global = port.addresses.iter().filter(|address| address.global);
-    let pairs = global.filter_map(|address| match address.address {
-        IpAddr::V4(own) => Some((own, address.length)),
+    let addresses = port.addresses.iter().filter(|address| address.global);
+    let addresses = addresses.filter_map(|address| match address.address {
+        IpAddr::V4(own) => Some(own),
         IpAddr::V6(_) => None,
     });
-    let (addresses, networks) = pairs.map(|(own, length)| (own, Prefix::v4(own, length))).unzip();
-    Link { port: port.id, name: port.name.clone(), addresses, networks }
+    Link {
+        port: port.id,
+        name: port.name.clone(),
+        addresses: addresses.collect(),
+        networks: port.networks.clone(),
+    }
 }

@@ -3,8 +3,11 @@
 mod configuration;
 mod events;
 pub(crate) mod flows;
+mod origin;
 mod running;
 mod start;
 mod stats;
 
-pub(crate) use running::{Origin, RunningGateway};
+pub(crate) use configuration::Wanted;
+pub(crate) use origin::Origin;
+pub(crate) use running::RunningGateway;

@@ -1,14 +1,13 @@
 //! [`Gateway`] over a running dataplane.
 
 use core::time::Duration;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use masq_api::{
     Change, Error, ErrorKind, FlowPage, FlowQuery, InterfaceView, MappingPage, ReloadPlan,
     ReloadRequest, Role, StatsView, Status,
 };
-use masq_config::{CheckedConfig, Judged, Link, Overrides, Ports};
+use masq_config::{CheckedConfig, Judged, Link, Ports};
 use masq_core::{Policy, PortRanges, Realm};
 use masq_dataplane::{Configuration, Handle, PortStatus};
 use tokio::sync::Notify;
@@ -16,18 +15,9 @@ use tokio::sync::Notify;
 use super::configuration::{Wanted, link};
 use super::events;
 use super::flows::Lens;
-use super::{start, stats};
+use super::{Origin, start, stats};
 use crate::clock::{self, Stopwatch};
 use crate::control::Gateway;
-
-/// Where the configuration comes from, at the start and at every reload.
-#[derive(Clone, Debug)]
-pub(crate) struct Origin {
-    /// The file, if there is one.
-    pub(crate) file: Option<PathBuf>,
-    /// What the command line says.
-    pub(crate) overrides: Overrides,
-}
 
 /// A gateway that runs in this process.
 #[derive(Debug)]
@@ -236,10 +226,10 @@ fn role(realm: Realm) -> Role {
 
 #[cfg(test)]
 mod tests {
-    use core::net::IpAddr;
+    use core::net::{IpAddr, Ipv4Addr};
 
-    use masq_config::{Source, judge};
-    use masq_core::PortId;
+    use masq_config::{Overrides, Source, judge};
+    use masq_core::{PortId, Prefix};
     use masq_dataplane::{Port, PortAddress};
 
     use super::*;
@@ -260,6 +250,7 @@ mod tests {
             up: true,
             layer3: false,
             addresses: vec![address],
+            networks: vec![Prefix::v4(Ipv4Addr::new(192, 168, 1, 0), 24)],
         };
         let views = interfaces(&config, &[PortStatus { port, attachment: Some("tcx") }]);
         let shown: Vec<_> = views
