@@ -20,7 +20,10 @@ pub struct ReloadPlan {
     pub changes: Vec<Change>,
     /// Sessions that end because the new configuration no longer allows them.
     pub sessions_ending: u64,
-    /// Sessions that go on.
+    /// Sessions that nobody has answered yet and that go on with another outside address.
+    #[serde(default)]
+    pub sessions_moving: u64,
+    /// Sessions that go on as they are.
     pub sessions_kept: u64,
     /// Changes that wait for the next start of the daemon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -208,7 +208,9 @@ fn details(step: &Step) -> Vec<(String, Color)> {
 }
 
 pub(crate) fn elapsed(took: Duration) -> String {
-    if took < Duration::from_secs(1) {
+    if took < Duration::from_millis(10) {
+        format!("{:.1}ms", took.as_secs_f64() * 1000.0)
+    } else if took < Duration::from_secs(1) {
         format!("{}ms", took.as_millis())
     } else {
         format!("{:.1}s", took.as_secs_f64())

@@ -8,7 +8,7 @@ use masq_api::{
     ReloadRequest, Role, StatsView, Status,
 };
 use masq_config::{CheckedConfig, Judged, Link, Ports};
-use masq_core::{Policy, PortRanges, Realm};
+use masq_core::{Plan, PortRanges, Realm};
 use masq_dataplane::{Configuration, Handle, PortStatus};
 use tokio::sync::Notify;
 
@@ -82,19 +82,15 @@ impl RunningGateway {
         self.handle.ports().map_err(|error| failed(error.to_string()))
     }
 
-    /// How many sessions a policy has a place for, and how many not.
-    fn judge_sessions(&self, policy: &Policy) -> (u64, u64) {
-        let (mut kept, mut ending) = (0, 0);
-        for seen in self.handle.flows().sessions() {
-            let inside = seen.session.original.source.addr;
-            let outside = seen.session.reply.destination.addr;
-            if policy.is_inside(inside) && policy.outside_of(outside).is_some() {
-                kept += 1;
-            } else {
-                ending += 1;
-            }
-        }
-        (kept, ending)
+    /// What a configuration would mean for the sessions there are.
+    fn plan(&self, wanted: &CheckedConfig) -> Result<Plan, Error> {
+        let links: Vec<Link> = self.ports()?.iter().map(|status| link(&status.port)).collect();
+        let wanted = wanted.clone();
+        self.handle
+            .look(move |engine| {
+                engine.plan(&wanted.policy(&links, engine.policy().reserved.clone()))
+            })
+            .map_err(|error| failed(error.to_string()))
     }
 }
 
@@ -137,13 +133,16 @@ impl Gateway for RunningGateway {
         // Held throughout, so that two reloads come one after the other.
         let mut current = self.config();
         let differences = current.differences(&wanted);
-        let links: Vec<Link> = self.ports()?.iter().map(|status| link(&status.port)).collect();
-        let (kept, ending) = self.judge_sessions(&wanted.policy(&links, PortRanges::NONE));
-        if !request.dry_run {
+        let plan = if request.dry_run {
+            self.plan(&wanted)?
+        } else {
             let configuration: Box<dyn Configuration> = Box::new(Wanted(wanted.clone()));
-            self.handle.reload(configuration).map_err(|error| failed(error.to_string()))?;
+            let plan =
+                self.handle.reload(configuration).map_err(|error| failed(error.to_string()))?;
             *current = wanted;
-        }
+            plan
+        };
+        let count = |sessions: usize| u64::try_from(sessions).unwrap_or(u64::MAX);
         Ok(ReloadPlan {
             applied: !request.dry_run,
             needs_restart: differences
@@ -159,8 +158,9 @@ impl Gateway for RunningGateway {
                     to: difference.to,
                 })
                 .collect(),
-            sessions_ending: ending,
-            sessions_kept: kept,
+            sessions_ending: count(plan.ended),
+            sessions_moving: count(plan.moved),
+            sessions_kept: count(plan.kept),
             warnings: warnings.iter().map(ToString::to_string).collect(),
         })
     }

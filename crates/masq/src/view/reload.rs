@@ -18,12 +18,16 @@ pub(crate) fn text(plan: &ReloadPlan) -> String {
     for key in &plan.needs_restart {
         let _ = writeln!(text, "{key}: takes effect when masq is started again");
     }
-    let (kept, ending) = (units::grouped(plan.sessions_kept), units::grouped(plan.sessions_ending));
+    let kept = units::grouped(plan.sessions_kept);
+    let moving = units::grouped(plan.sessions_moving);
+    let ending = units::grouped(plan.sessions_ending);
     let _ = match (plan.changes.is_empty(), plan.applied) {
         (true, _) => writeln!(text, "nothing to change"),
-        (false, true) => writeln!(text, "applied: {kept} sessions go on, {ending} end"),
+        (false, true) => {
+            writeln!(text, "applied: {kept} sessions go on, {moving} move, {ending} end")
+        }
         (false, false) => {
-            writeln!(text, "not applied: {kept} sessions would go on, {ending} would end")
+            writeln!(text, "not applied: {kept} sessions would go on, {moving} move, {ending} end")
         }
     };
     text
@@ -50,7 +54,7 @@ mod tests {
         };
         assert_eq!(
             text(&plan),
-            "timeouts.udp: 5m -> 2m\nnot applied: 1,200 sessions would go on, 3 would end\n"
+            "timeouts.udp: 5m -> 2m\nnot applied: 1,200 sessions would go on, 0 move, 3 end\n"
         );
         plan.changes.clear();
         assert_eq!(text(&plan), "nothing to change\n");
