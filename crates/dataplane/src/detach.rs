@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::StartError;
-use crate::instance::{Instance, RemoveError};
+use crate::instance::{Instance, RemoveError, unlock};
 
 /// An instance was not removed, or not completely.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +43,11 @@ pub fn detach(run: &Path, instance: &str) -> Result<(), DetachError> {
     if !instance.exists() {
         return Err(DetachError::Unknown { instance: name.to_owned() });
     }
-    let _lock = instance.lock()?;
+    let lock = instance.lock()?;
     let errors = instance.remove();
     if errors.is_empty() {
         instance.remove_lock();
+        unlock(&lock);
         Ok(())
     } else {
         Err(DetachError::Incomplete { instance: name.to_owned(), errors })

@@ -12,6 +12,7 @@ use masq_flow::Reader;
 use crate::attach::ProgramCounts;
 use crate::control::{Control, Order, PortStatus, ReloadError};
 use crate::error::StartError;
+use crate::instance;
 use crate::options::Configuration;
 use crate::wake::WakingSender;
 use crate::worker::{Command, Worker, WorkerStats};
@@ -27,8 +28,7 @@ pub struct Handle {
     events: std::sync::Mutex<Receiver<Event>>,
     reader: Reader,
     threads: Vec<JoinHandle<()>>,
-    /// Held, never looked at.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 /// The gateway has ended by itself; the log says why.
@@ -69,12 +69,12 @@ impl Handle {
         };
         let threads = spawn().map_err(failed)?;
         let events = std::sync::Mutex::new(events);
-        Ok(Self { orders, worker: commands, events, reader, threads, _lock: None })
+        Ok(Self { orders, worker: commands, events, reader, threads, lock: None })
     }
 
     /// Keeps the instance's lock while the gateway runs.
     pub(crate) fn with_lock(mut self, lock: File) -> Self {
-        self._lock = Some(lock);
+        self.lock = Some(lock);
         self
     }
 
@@ -181,6 +181,9 @@ impl Drop for Handle {
             if thread.join().is_err() {
                 tracing::error!("a thread of the gateway panicked");
             }
+        }
+        if let Some(lock) = &self.lock {
+            instance::unlock(lock);
         }
     }
 }

@@ -192,6 +192,12 @@ impl Instance {
     }
 }
 
+/// Gives a lock back at once. A process that was forked meanwhile, and has not executed its program
+/// yet, shares the file and would keep the lock otherwise.
+pub(crate) fn unlock(lock: &File) {
+    let _ = rustix::fs::flock(lock, FlockOperation::Unlock);
+}
+
 /// The instance, other than `own`, whose program is on an interface.
 pub(crate) fn owner(bpffs: &Path, own: &str, index: u32) -> String {
     let entries = std::fs::read_dir(bpffs).into_iter().flatten().flatten();

@@ -43,7 +43,7 @@ pub fn start(
     let lock = instance.lock()?;
     let before = instance.note();
     match (Start { options, instance: instance.clone() }).run(configuration) {
-        Ok(start) => Ok(start.with_lock(lock)),
+        Ok(handle) => Ok(handle.with_lock(lock)),
         Err(error) => {
             for problem in instance.remove_beyond(&before) {
                 tracing::warn!(error = %Chain(&problem), "cannot clean up after a failed start");
@@ -51,6 +51,7 @@ pub fn start(
             if !had_lock {
                 instance.remove_lock();
             }
+            instance::unlock(&lock);
             Err(plainly(error))
         }
     }

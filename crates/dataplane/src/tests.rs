@@ -230,7 +230,7 @@ fn interfaces_come_and_go_and_are_renamed() {
         };
         run_all("ip link set wan down \n ip link set wan name wan7 \n ip link set wan7 up");
         wait_for(&|| served("wan7") && !served("wan"));
-        assert!(tries(ping), "renamed within the pattern");
+        assert!(tries(ping), "renamed within the pattern: {:?}", gateway.stats());
 
         run_all("ip link set wan7 down \n ip link set wan7 name other \n ip link set other up");
         wait_for(&|| !served("wan7") && !served("other"));

@@ -65,8 +65,8 @@ struct Entry {
     value: NextHopValue,
     /// When a look-up last asked for it.
     used: Instant,
-    /// When the kernel was last asked to resolve it.
-    asked: Instant,
+    /// When it got into its state.
+    since: Instant,
 }
 
 impl NextHops {
@@ -90,30 +90,22 @@ impl NextHops {
             // An interned key has an entry.
             let entry = self.entry_mut(id)?;
             entry.used = now;
-            let again = entry.value.state == NextHopState::Failed
-                && now.saturating_sub(entry.asked) >= RETRY;
-            if again {
-                entry.asked = now;
-                self.resolve.push_back(key);
+            let (value, age) = (entry.value, now.saturating_sub(entry.since));
+            if value.state == NextHopState::Failed && age >= RETRY {
+                self.try_to_resolve(now, mirror, id);
             }
             return Some(id);
         }
         let (id, generation) = self.free_number(now)?;
-        let mut value =
-            NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Resolving) };
-        if value.state == NextHopState::Resolving {
-            if self.resolving >= RESOLVING_MAX {
-                value.state = NextHopState::Failed;
-            } else {
-                self.resolving += 1;
-                self.resolve.push_back(key);
-            }
+        let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
+        self.ids.insert(key, id);
+        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, since: now });
+        self.changed.push_back(id);
+        if value.state == NextHopState::Failed {
+            self.try_to_resolve(now, mirror, id);
         } else if wants_confirmation(mirror, key) {
             self.resolve.push_back(key);
         }
-        self.ids.insert(key, id);
-        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, asked: now });
-        self.changed.push_back(id);
         Some(id)
     }
 
@@ -143,7 +135,7 @@ impl NextHops {
         let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
         self.free.remove(free);
         self.ids.insert(key, id);
-        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, asked: now });
+        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, since: now });
         self.changed.push_back(id);
         true
     }
@@ -164,6 +156,18 @@ impl NextHops {
         }
         for id in self.numbers(|entry| entry.key.link == link) {
             self.refresh_one(now, mirror, id);
+        }
+    }
+
+    /// Tries the next hops on a link again that failed, because the link is not what it was.
+    pub fn retry_link(&mut self, now: Instant, mirror: &Mirror, link: u32) {
+        let failed = |entry: &Entry| {
+            entry.key.link == link
+                && entry.value.state == NextHopState::Failed
+                && now.saturating_sub(entry.used) < IN_USE
+        };
+        for id in self.numbers(failed) {
+            self.try_to_resolve(now, mirror, id);
         }
     }
 
@@ -190,7 +194,7 @@ impl NextHops {
             return None;
         }
         let resolving = |entry: &&Entry| entry.value.state == NextHopState::Resolving;
-        self.entries.iter().flatten().filter(resolving).map(|entry| entry.asked + GIVE_UP).min()
+        self.entries.iter().flatten().filter(resolving).map(|entry| entry.since + GIVE_UP).min()
     }
 
     /// Gives up neighbours of which nothing was heard in time.
@@ -200,46 +204,65 @@ impl NextHops {
         }
         let overdue = self.numbers(|entry| {
             entry.value.state == NextHopState::Resolving
-                && now.saturating_sub(entry.asked) >= GIVE_UP
+                && now.saturating_sub(entry.since) >= GIVE_UP
         });
         for id in overdue {
             if let Some(entry) = self.entry_mut(id) {
                 let value = NextHopValue { state: NextHopState::Failed, ..entry.value };
-                self.change(id, value);
+                self.change(now, id, value);
             }
         }
     }
 
     fn refresh_one(&mut self, now: Instant, mirror: &Mirror, id: NextHopId) {
         let Some(entry) = self.entry_mut(id) else { return };
-        let key = entry.key;
+        let (key, was) = (entry.key, entry.value.state);
         let in_use = now.saturating_sub(entry.used) < IN_USE;
-        // A neighbour that failed stays failed until it answers, however often it is probed.
-        let unknown = match entry.value.state {
-            NextHopState::Failed => NextHopState::Failed,
-            NextHopState::Empty | NextHopState::Ready | NextHopState::Resolving => {
-                NextHopState::Resolving
+        // A neighbour that failed stays failed while the kernel probes it again.
+        let unknown = match was {
+            NextHopState::Resolving => NextHopState::Resolving,
+            NextHopState::Empty | NextHopState::Failed | NextHopState::Ready => {
+                NextHopState::Failed
             }
         };
-        let (was, generation) = (entry.value.state, entry.value.generation);
+        let generation = entry.value.generation;
         let value = NextHopValue { generation, ..evaluate(mirror, key, unknown) };
-        let lost = was == NextHopState::Ready && value.state == NextHopState::Resolving;
-        if in_use && (lost || wants_confirmation(mirror, key)) {
-            entry.asked = now;
+        self.change(now, id, value);
+        let lost = was == NextHopState::Ready && value.state == NextHopState::Failed;
+        if in_use && lost && !has_failed(mirror, key) {
+            self.try_to_resolve(now, mirror, id);
+        } else if in_use && wants_confirmation(mirror, key) {
             self.resolve.push_back(key);
         }
-        self.change(id, value);
     }
 
-    fn change(&mut self, id: NextHopId, value: NextHopValue) {
+    /// Has the kernel resolve a next hop, if that makes sense and not too many resolve already.
+    fn try_to_resolve(&mut self, now: Instant, mirror: &Mirror, id: NextHopId) {
+        let room = self.resolving < RESOLVING_MAX;
+        let Some(entry) = self.entry_mut(id) else { return };
+        let link = mirror.links().get(entry.key.link);
+        let can = link.is_some_and(|link| link.up && !without_neighbours(link));
+        if room && can && entry.key.neighbour.is_some() {
+            let (key, value) = (entry.key, entry.value);
+            self.change(now, id, NextHopValue { state: NextHopState::Resolving, ..value });
+            self.resolve.push_back(key);
+        }
+    }
+
+    fn change(&mut self, now: Instant, id: NextHopId, value: NextHopValue) {
         let Some(entry) = self.entry_mut(id) else { return };
         let before = core::mem::replace(&mut entry.value, value);
         if before == value {
             return;
         }
+        if before.state != value.state {
+            entry.since = now;
+        }
         let counts = |value: NextHopValue| usize::from(value.state == NextHopState::Resolving);
         self.resolving = self.resolving + counts(value) - counts(before);
-        self.changed.push_back(id);
+        if self.changed.back() != Some(&id) {
+            self.changed.push_back(id);
+        }
     }
 
     fn entry_mut(&mut self, id: NextHopId) -> Option<&mut Entry> {
@@ -307,6 +330,11 @@ pub(super) fn without_neighbours(link: &Link) -> bool {
     link.layer3 || link.no_arp || link.loopback
 }
 
+fn has_failed(mirror: &Mirror, key: NextHopKey) -> bool {
+    let Some(address) = key.neighbour else { return false };
+    mirror.neighbours().get(key.link, address) == Some(Neighbour::Failed)
+}
+
 fn wants_confirmation(mirror: &Mirror, key: NextHopKey) -> bool {
     let Some(address) = key.neighbour else { return false };
     matches!(mirror.neighbours().get(key.link, address), Some(Neighbour::Stale(_)))
@@ -316,7 +344,7 @@ fn wants_confirmation(mirror: &Mirror, key: NextHopKey) -> bool {
 pub(super) const RESOLVING_MAX: usize = 256;
 /// The kernel's three probes, a second apart, are over by then.
 const GIVE_UP: Duration = Duration::from_secs(5);
-/// A failed neighbour is asked for again at most this often.
+/// A packet that comes so long after its neighbour failed has it asked for again.
 const RETRY: Duration = Duration::from_secs(1);
 /// A next hop asked for so recently is kept confirmed.
 const IN_USE: Duration = Duration::from_secs(120);
@@ -388,10 +416,16 @@ mod tests {
         drained(&mut hops);
         hops.intern(at(6), &mirror, key(1));
         hops.intern(at(6), &mirror, key(1));
-        assert_eq!(drained(&mut hops).1, [key(1)], "once, not for each packet");
-        hear(&mut mirror, &mut hops, 7, 1, Some(Neighbour::Incomplete));
+        assert_eq!(drained(&mut hops).1, [], "too early");
+        hear(&mut mirror, &mut hops, 6, 1, Some(Neighbour::Incomplete));
         assert_eq!(state(&hops, id), NextHopState::Failed, "probing alone is no reason for hope");
-        hear(&mut mirror, &mut hops, 7, 1, Some(Neighbour::Reachable(MAC)));
+        hops.intern(at(7), &mirror, key(1));
+        hops.intern(at(7), &mirror, key(1));
+        assert_eq!(drained(&mut hops).1, [key(1)], "once, not for each packet");
+        assert_eq!(state(&hops, id), NextHopState::Resolving);
+        hear(&mut mirror, &mut hops, 10, 1, Some(Neighbour::Failed));
+        assert_eq!(state(&hops, id), NextHopState::Failed);
+        hear(&mut mirror, &mut hops, 10, 1, Some(Neighbour::Reachable(MAC)));
         assert_eq!(state(&hops, id), NextHopState::Ready);
     }
 
@@ -440,6 +474,20 @@ mod tests {
         hops.handle_timeout(at(6));
         let present = hops.intern(at(7), &mirror, absent(5001)).unwrap();
         assert_eq!(state(&hops, present), NextHopState::Resolving);
+    }
+
+    #[test]
+    fn a_link_that_comes_back_is_used_at_once() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(16));
+        let id = hops.intern(at(1), &mirror, key(1)).unwrap();
+        hear(&mut mirror, &mut hops, 1, 1, Some(Neighbour::Reachable(MAC)));
+        mirror.apply(Change::Link(Link { up: false, ..ethernet(2, "wan") }));
+        hops.refresh(at(2), &mirror, 2, None);
+        assert_eq!(state(&hops, id), NextHopState::Failed);
+        hear(&mut mirror, &mut hops, 2, 1, None);
+        mirror.apply(Change::Link(ethernet(2, "wan")));
+        hops.retry_link(at(2), &mirror, 2);
+        assert_eq!(state(&hops, id), NextHopState::Resolving);
     }
 
     #[test]

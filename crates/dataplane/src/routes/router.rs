@@ -63,7 +63,11 @@ impl Router {
         };
         let effect = self.mirror.apply(change);
         if let Some((link, neighbour)) = touched {
-            self.next_hops.get_mut().refresh(self.now.get(), &self.mirror, link, neighbour);
+            let (next_hops, now) = (self.next_hops.get_mut(), self.now.get());
+            next_hops.refresh(now, &self.mirror, link, neighbour);
+            if effect.links {
+                next_hops.retry_link(now, &self.mirror, link);
+            }
         }
         effect
     }
