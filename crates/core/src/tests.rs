@@ -1,0 +1,10 @@
+//! What the RFCs demand and what attackers try, packet by packet in virtual time.
+//!
+//! The names of the tests in `rfc*` begin with the requirement that they show, as
+//! docs/requirements.toml lists them.
+
+mod net;
+
+mod rfc4787;
+mod rfc5382;
+mod rfc5508;
