@@ -101,20 +101,23 @@ impl Client {
     /// Why nobody answers, and what to do.
     fn absent(&self, error: io::Error) -> anyhow::Error {
         let Self { instance, path } = self;
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => anyhow!(
+        let kind = error.kind();
+        if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+            return anyhow!(
                 "masq is not running (instance {instance}): nobody listens on {}\n\
                  start it with `masq run --inside IF --outside IF` or \
                  `masq run --config /etc/masq/masq.toml`{}",
                 path.display(),
                 others(path),
-            ),
-            io::ErrorKind::PermissionDenied => anyhow!(
+            );
+        }
+        if kind == io::ErrorKind::PermissionDenied {
+            return anyhow!(
                 "no permission for {}: run this as root, or as a member of the socket's group",
                 path.display()
-            ),
-            _ => anyhow!(error).context(format!("cannot connect to {}", path.display())),
+            );
         }
+        anyhow!(error).context(format!("cannot connect to {}", path.display()))
     }
 }
 
@@ -163,8 +166,8 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use core::net::IpAddr;
+    use core::sync::atomic::Ordering;
     use std::sync::Arc;
-    use std::sync::atomic::Ordering;
 
     use super::*;
     use crate::control::gateway::fake::Fake;

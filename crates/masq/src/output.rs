@@ -46,9 +46,3 @@ pub(crate) fn is_terminal() -> bool {
 pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("masq: {error:#}");
 }
-
-/// Prints a line for the person who started the program.
-#[expect(clippy::print_stderr, reason = "the one place that writes to standard error")]
-pub(crate) fn remark(text: &str) {
-    eprintln!("masq: {text}");
-}

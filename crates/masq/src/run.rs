@@ -9,9 +9,9 @@
 //! Whatever fails before READY leaves nothing behind. After that, ending the daemon leaves programs
 //! and table in place: established flows go on with the next one, and only `masq detach` removes them.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};

@@ -20,7 +20,7 @@ pub(crate) trait Gateway: Send + Sync + 'static {
 pub(crate) mod fake {
     //! A gateway of canned answers.
 
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use core::sync::atomic::{AtomicBool, Ordering};
 
     use masq_api::{ErrorKind, TableStats};
 

@@ -107,7 +107,7 @@ fn failure(error: Error) -> Response {
         ErrorKind::Configuration => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Request => StatusCode::BAD_REQUEST,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::Failed | _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, Json(error)).into_response()
 }

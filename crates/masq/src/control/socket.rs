@@ -32,7 +32,7 @@ impl Socket {
     ///
     /// When another daemon listens there, or the place cannot be written.
     pub(crate) fn bind(instance: &str, path: &Path) -> Result<Self> {
-        let directory = path.parent().unwrap_or(Path::new("/"));
+        let directory = path.parent().unwrap_or_else(|| Path::new("/"));
         fs::create_dir_all(directory).with_context(|| {
             let hint = if is_root() { "" } else { ": run masq as root" };
             format!("cannot create {}{hint}", directory.display())

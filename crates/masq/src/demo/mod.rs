@@ -10,8 +10,8 @@
 //! The gateway is this same program as a child, asked through its control API as any user would.
 //! Everything vanishes when the demo ends, however it ends; `--keep` waits before that.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
@@ -73,10 +73,7 @@ fn show(
         output::print(&plain::heading(&model.picture))?;
     }
     for news in news {
-        let step = match news {
-            News::Done(index, _) | News::Failed(index, _) => Some(index),
-            _ => None,
-        };
+        let step = news.ended_step();
         model.hear(news, time.elapsed());
         if let Some(index) = step {
             if demo.json {

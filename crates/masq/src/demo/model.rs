@@ -29,6 +29,21 @@ pub(crate) enum News {
     End,
 }
 
+impl News {
+    /// The step that this is the end of.
+    pub(crate) fn ended_step(&self) -> Option<usize> {
+        match self {
+            Self::Done(index, _) | Self::Failed(index, _) => Some(*index),
+            Self::Began(_)
+            | Self::Progress(..)
+            | Self::Table(..)
+            | Self::Seen(_)
+            | Self::WaysIn(_)
+            | Self::End => None,
+        }
+    }
+}
+
 /// What a step found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Finding {

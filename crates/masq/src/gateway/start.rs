@@ -15,20 +15,19 @@ pub(super) fn start(instance: &str, config: &CheckedConfig) -> Result<Handle> {
 
 /// The dataplane says what is wrong; who typed it needs to know what would be right.
 fn explain(error: StartError) -> anyhow::Error {
-    let help = match &error {
-        StartError::UnknownInterface { interface, known } => {
-            match nearest(interface, known.iter().map(String::as_str)) {
-                Some(meant) => format!("did you mean {meant}?"),
-                None => format!(
-                    "an interface that comes later is named by its beginning: \"{}+\"",
-                    interface.trim_end_matches(|c: char| c.is_ascii_digit())
-                ),
-            }
+    let help = if let StartError::UnknownInterface { interface, known } = &error {
+        match nearest(interface, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean {meant}?"),
+            None => format!(
+                "an interface that comes later is named by its beginning: \"{}+\"",
+                interface.trim_end_matches(|c: char| c.is_ascii_digit())
+            ),
         }
-        StartError::Attach(_) | StartError::Socket { .. } => {
-            "`masq doctor` says what this kernel lacks".to_owned()
-        }
-        _ => return anyhow!(error),
+    } else if matches!(error, StartError::Attach(_) | StartError::Socket { .. }) {
+        "`masq doctor` says what this kernel lacks".to_owned()
+    } else {
+        // The others say themselves what to do.
+        return anyhow!(error);
     };
     anyhow!("{:#}\n{help}", anyhow!(error))
 }

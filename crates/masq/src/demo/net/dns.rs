@@ -1,8 +1,8 @@
 //! A name looked up over UDP (RFC 1035), both ends of it.
 
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 
 use anyhow::{Context, Result, bail, ensure};
 

@@ -1,9 +1,10 @@
 //! A page and a file over HTTP/1.1, as little of it as both ends need.
 
 use core::fmt::Write as _;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};

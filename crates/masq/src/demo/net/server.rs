@@ -1,7 +1,7 @@
 //! The internet host: a page, a file and names, and a note of who asked.
 
-use core::net::Ipv4Addr;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use core::net::{Ipv4Addr, SocketAddr};
+use std::net::{TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
