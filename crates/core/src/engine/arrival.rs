@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use masq_wire::icmp::kind;
 use masq_wire::{Packet, Transport, Tuple};
 
 use super::{Engine, Judged};
@@ -48,6 +49,12 @@ impl Engine {
         match packet.transport() {
             Transport::IcmpError(error) => return self.translate_error(arrival, packet, error),
             Transport::IcmpOther { .. } => return self.untranslatable(arrival, packet),
+            // RFC 5508 REQ-10 (c): obsolete.
+            Transport::IcmpQuery(query)
+                if matches!(query.kind, kind::INFORMATION_REQUEST | kind::INFORMATION_REPLY) =>
+            {
+                return self.untranslatable(arrival, packet);
+            }
             Transport::FragmentTail
             | Transport::IcmpQuery(_)
             | Transport::Other
@@ -93,7 +100,7 @@ impl Engine {
         if belongs && !ours { Ok(()) } else { Err(DropReason::Spoofed) }
     }
 
-    /// Decides about an ICMP message that is neither a query nor an error.
+    /// Decides about an ICMP message that is neither an error nor a query that is translated.
     fn untranslatable(&mut self, arrival: &Arrival<'_>, packet: &mut Packet<'_>) -> Judged {
         self.pass_by(arrival, packet)?.ok_or(DropReason::IcmpType)
     }
