@@ -15,8 +15,8 @@ pub(crate) enum News {
     Began(usize),
     /// A step has something to say while it runs.
     Progress(usize, String),
-    /// A step ended well.
-    Done(usize, Finding),
+    /// A step ended well, after so long.
+    Done(usize, Duration, Finding),
     /// A step failed, and with it the demo.
     Failed(usize, String),
     /// The table at this moment.
@@ -33,7 +33,7 @@ impl News {
     /// The step that this is the end of.
     pub(crate) fn ended_step(&self) -> Option<usize> {
         match self {
-            Self::Done(index, _) | Self::Failed(index, _) => Some(*index),
+            Self::Done(index, ..) | Self::Failed(index, _) => Some(*index),
             Self::Began(_)
             | Self::Progress(..)
             | Self::Table(..)
@@ -127,13 +127,7 @@ impl Model {
                     *progress = text;
                 }
             }
-            News::Done(index, finding) => {
-                let took = match self.steps[index].state {
-                    StepState::Running { since, .. } => now.saturating_sub(since),
-                    StepState::Waiting | StepState::Done { .. } | StepState::Failed { .. } => {
-                        Duration::ZERO
-                    }
-                };
+            News::Done(index, took, finding) => {
                 self.steps[index].state = StepState::Done { took };
                 self.steps[index].finding = finding;
             }
@@ -219,13 +213,13 @@ pub(crate) mod tests {
         let at = Duration::from_millis;
         model.hear(News::Began(0), at(0));
         let started = Finding { got: "ready".into(), server_saw: None };
-        model.hear(News::Done(0, started), at(180));
+        model.hear(News::Done(0, at(180), started), at(180));
         model.hear(News::Began(1), at(1000));
         let page = Finding {
             got: "200, \"It works\"".into(),
             server_saw: Some("203.0.113.1:40312".into()),
         };
-        model.hear(News::Done(1, page), at(1012));
+        model.hear(News::Done(1, at(12), page), at(1012));
         model.hear(News::Began(2), at(2000));
         model.hear(News::Progress(2, "48 of 100 MB".into()), at(2500));
         let mut udp = flow();
@@ -246,9 +240,9 @@ pub(crate) mod tests {
     fn it_fails_until_every_step_is_done() {
         let mut model = model();
         assert_eq!(model.failure().as_deref(), Some("download a file: not finished"));
-        model.hear(News::Done(2, Finding::default()), Duration::from_secs(4));
+        model.hear(News::Done(2, Duration::ZERO, Finding::default()), Duration::from_secs(4));
         model.hear(News::Began(3), Duration::from_secs(4));
-        model.hear(News::Done(3, Finding::default()), Duration::from_secs(5));
+        model.hear(News::Done(3, Duration::ZERO, Finding::default()), Duration::from_secs(5));
         assert_eq!(model.failure(), None);
         assert_eq!(
             model.summary(),
@@ -261,7 +255,10 @@ pub(crate) mod tests {
     fn a_leaked_inside_address_fails_it() {
         let mut model = model();
         for index in 0..model.steps.len() {
-            model.hear(News::Done(index, Finding::default()), Duration::from_secs(4));
+            model.hear(
+                News::Done(index, Duration::ZERO, Finding::default()),
+                Duration::from_secs(4),
+            );
         }
         let seen = BTreeMap::from([(picture().gateway_outside, 1), (picture().workstation, 1)]);
         model.hear(News::Seen(seen), Duration::from_secs(5));

@@ -34,7 +34,7 @@ const BUSY: f64 = 0.6;
 const WIDE: u16 = 110;
 
 /// The table with its columns and borders.
-const TABLE: u16 = 79;
+const TABLE: u16 = 80;
 
 pub(crate) fn draw(frame: &mut Frame<'_>, model: &Model) {
     let [top, middle, bottom] =
@@ -46,7 +46,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, model: &Model) {
         Layout::horizontal([Constraint::Length(steps), Constraint::Min(TABLE)]).areas(middle)
     } else {
         let steps = u16::try_from(model.steps.len()).unwrap_or(u16::MAX).saturating_add(2);
-        Layout::vertical([Constraint::Max(steps), Constraint::Min(5)]).areas(middle)
+        Layout::vertical([Constraint::Length(steps.min(middle.height / 2)), Constraint::Min(5)])
+            .areas(middle)
     };
     picture(frame, top, model);
     steps(frame, left, model, wide);
@@ -141,20 +142,40 @@ fn steps(frame: &mut Frame<'_>, area: Rect, model: &Model, tall: bool) {
 fn tall_step(step: &Step, model: &Model, width: usize, lines: &mut Vec<Line<'static>>) {
     lines.push(title(step, model, width, vec![]));
     for (text, color) in details(step) {
-        lines.push(Line::from(format!("   {}", cut(&text, width.saturating_sub(3)))).style(color));
+        for line in wrapped(&text, width.saturating_sub(3)) {
+            lines.push(Line::from(format!("   {line}")).style(color));
+        }
     }
 }
 
-/// A step with the last of its details on the same line.
-fn flat_step(step: &Step, model: &Model, width: usize) -> Line<'static> {
-    let mut more = Vec::new();
-    let mut room = width.saturating_sub(step.title.chars().count() + 12);
-    for (text, color) in details(step) {
-        let text = cut(&text, room.saturating_sub(2));
-        room = room.saturating_sub(text.chars().count() + 2);
-        more.push(Span::styled(format!("  {text}"), color));
+/// Breaks a text between words, and a word where it must be.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let letters: Vec<char> = word.chars().collect();
+        for piece in letters.chunks(width) {
+            let last = lines.len() - 1;
+            let used = lines[last].chars().count();
+            if used == 0 {
+                lines[last].extend(piece);
+            } else if used + 1 + piece.len() <= width {
+                lines[last].push(' ');
+                lines[last].extend(piece);
+            } else {
+                lines.push(piece.iter().collect());
+            }
+        }
     }
-    title(step, model, width, more)
+    lines
+}
+
+/// A step with what matters most of its details on the same line.
+fn flat_step(step: &Step, model: &Model, width: usize) -> Line<'static> {
+    let room = width.saturating_sub(step.title.chars().count() + 14);
+    let last = details(step).pop();
+    let more = last.map(|(text, color)| Span::styled(format!("  {}", cut(&text, room)), color));
+    title(step, model, width, more.into_iter().collect())
 }
 
 fn cut(text: &str, width: usize) -> String {
@@ -230,7 +251,7 @@ fn table(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         Constraint::Length(4),
         Constraint::Length(17),
         Constraint::Length(17),
-        Constraint::Length(18),
+        Constraint::Length(19),
         Constraint::Length(11),
         Constraint::Length(5),
     ];
@@ -315,10 +336,20 @@ mod tests {
     fn the_end_says_what_the_server_saw() {
         let mut model = model();
         for index in 0..model.steps.len() {
-            model.hear(News::Done(index, Finding::default()), Duration::from_secs(4));
+            model.hear(
+                News::Done(index, Duration::ZERO, Finding::default()),
+                Duration::from_secs(4),
+            );
         }
         model.hear(News::End, Duration::from_secs(5));
         assert!(shown(&model, 130, 30).contains("It never saw 192.168.1.3"));
+    }
+
+    #[test]
+    fn a_long_text_is_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrapped("", 0), [""]);
     }
 
     #[test]

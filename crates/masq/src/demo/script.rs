@@ -18,6 +18,7 @@ use super::net::server::Server;
 use super::net::witness::Witness;
 use super::net::{dns, http, icmp};
 use crate::client::Client;
+use crate::clock::Stopwatch;
 use crate::control::socket;
 use crate::view::units;
 
@@ -235,9 +236,10 @@ impl Stage<'_> {
         let progress = move |text| {
             let _ = tell.send(News::Progress(index, text));
         };
+        let time = Stopwatch::start();
         match play(&progress) {
             Ok((value, finding)) => {
-                let _ = self.tell.send(News::Done(index, finding));
+                let _ = self.tell.send(News::Done(index, time.elapsed(), finding));
                 Some(value)
             }
             Err(error) => {
