@@ -8,3 +8,4 @@ mod net;
 mod rfc4787;
 mod rfc5382;
 mod rfc5508;
+mod rfc7857;
