@@ -20,7 +20,6 @@ use masq_wire::{Packet, Tuple};
 
 use crate::engine::{Arrival, Engine, Judged, may_open};
 use crate::policy::Realm;
-use crate::routes::Route;
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
@@ -48,9 +47,9 @@ impl Engine {
         }
         may_open(packet)?;
         self.check_ttl(arrival, packet)?;
-        let hop = match arrival.route(tuple.destination.addr, target.addr) {
-            Route::Unicast(hop) if self.policy.realm(hop.port) == Some(Realm::Inside) => hop,
-            refused => return Err(self.refuse(arrival, packet, refused)),
+        let route = arrival.route(tuple.destination.addr, target.addr);
+        let Some(hop) = self.hop_at(Realm::Inside, route) else {
+            return Err(self.refuse(arrival, packet, route));
         };
         let ports = PerDirection::new(arrival.port, hop.port);
         let slot = {

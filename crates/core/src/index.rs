@@ -101,7 +101,7 @@ impl Index {
 
     /// Spreads a hash over the length, which need not be a power of two.
     fn home(&self, hash: u64) -> usize {
-        ((hash >> 32) * self.entries.len() as u64 >> 32) as usize
+        (((hash >> 32) * self.entries.len() as u64) >> 32) as usize
     }
 
     const fn after(&self, at: usize) -> usize {

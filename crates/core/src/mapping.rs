@@ -426,6 +426,3 @@ fn words(address: IpAddr) -> [u64; 2] {
         IpAddr::V6(v6) => [(v6.to_bits() >> 64) as u64, v6.to_bits() as u64],
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -445,8 +445,9 @@ impl Sessions {
             Refused::Taken { .. } if !session.original.protocol.has_ports() => {
                 DropReason::RemoteTaken
             }
-            Refused::Taken { .. } | Refused::Unencodable(_) => DropReason::HairpinToItself,
-            _ => {
+            Refused::Taken { .. } => DropReason::TupleTaken,
+            Refused::Unencodable(_) => DropReason::HairpinToItself,
+            Refused::IndexFull | Refused::NoSlot | _ => {
                 if scope.now >= self.next_full {
                     self.next_full = scope.now + scope.policy.event_interval;
                     scope.events.push(Event::TableFull);

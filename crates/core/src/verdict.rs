@@ -149,6 +149,8 @@ reasons! {
     TcpNotOpening "tcp-not-opening" "a TCP segment belongs to no session and does not open one",
     TtlExpired "ttl-expired" "its time to live has run out",
     UnknownInterface "unknown-interface" "it came by an interface that is neither inside nor outside",
+    /// With a mapping that depends on the remote, and a filter that does not.
+    TupleTaken "tuple-taken" "the inside host talks to the same remote through another outside endpoint",
     Unreachable "unreachable" "a route says that the destination is unreachable",
     Unsolicited "unsolicited" "no mapping has this outside endpoint",
 }

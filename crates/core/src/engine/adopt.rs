@@ -15,14 +15,14 @@ use crate::time::Instant;
 
 impl Engine {
     pub(crate) fn adopt(&mut self, now: Instant) {
-        let (sessions, mut scope) = self.sessions(now);
+        let (sessions, scope) = self.sessions(now);
         let mut found: Vec<(u32, Slot)> =
             sessions.table.sessions().map(|(slot, session)| (session.created, slot)).collect();
         // The order in which they began is the order in which they may be given up.
         found.sort_unstable();
         for (_, slot) in found {
             let Some(session) = sessions.table.session(slot) else { continue };
-            if sessions.adopt(&mut scope, slot, &session) {
+            if sessions.adopt(&scope, slot, &session) {
                 scope.stats.adopted += 1;
             } else {
                 sessions.table.remove(now.as_nanos(), slot);
@@ -35,7 +35,7 @@ impl Engine {
 
 impl Sessions {
     /// Takes a session over that is in the table already; whether it may stay.
-    fn adopt(&mut self, scope: &mut Scope<'_>, slot: Slot, session: &Session) -> bool {
+    fn adopt(&mut self, scope: &Scope<'_>, slot: Slot, session: &Session) -> bool {
         let (inside, outside) = (session.original.source, session.reply.destination);
         let protocol = session.original.protocol;
         let hairpin = session.flags.contains(Flags::HAIRPIN);

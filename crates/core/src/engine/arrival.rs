@@ -83,10 +83,12 @@ impl Engine {
         if !AddressKind::of(source).is_source() {
             return Err(DropReason::MartianSource);
         }
-        match AddressKind::of(destination) {
-            AddressKind::Broadcast | AddressKind::Multicast => return Err(DropReason::Broadcast),
-            kind if !kind.is_destination() => return Err(DropReason::MartianDestination),
-            _ => {}
+        let kind = AddressKind::of(destination);
+        if matches!(kind, AddressKind::Broadcast | AddressKind::Multicast) {
+            return Err(DropReason::Broadcast);
+        }
+        if !kind.is_destination() {
+            return Err(DropReason::MartianDestination);
         }
         let ours = self.policy.outside_of(source).is_some();
         let belongs = match arrival.realm {

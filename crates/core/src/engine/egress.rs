@@ -24,7 +24,8 @@ impl Engine {
         if self.policy.outside_of(tuple.destination.addr).is_some() {
             return self.hairpin(arrival, packet, tuple);
         }
-        match arrival.route_of(&tuple) {
+        let route = arrival.route_of(&tuple);
+        match route {
             Route::Local => Ok(Verdict::Local),
             Route::Unicast(hop) => match self.policy.realm(hop.port) {
                 Some(Realm::Outside) => self.open(arrival, packet, tuple, hop.port),
@@ -32,7 +33,11 @@ impl Engine {
                 // A way that is not ours: the host's own stack forwards it.
                 None => Ok(Verdict::Local),
             },
-            refused => Err(self.refuse(arrival, packet, refused)),
+            Route::Blackhole
+            | Route::Broadcast
+            | Route::NoRoute
+            | Route::Prohibited
+            | Route::Unreachable => Err(self.refuse(arrival, packet, route)),
         }
     }
 
@@ -59,12 +64,17 @@ impl Engine {
             return Err(DropReason::TableFull);
         };
         self.inbound_syns.forget(&session.reply);
-        match arrival.route_of(&session.leaving(Direction::Egress)) {
-            Route::Unicast(hop) if self.policy.outside(hop.port).is_some() => {
-                self.carry(arrival, packet, (slot, session, Direction::Egress), hop)
-            }
-            refused => Err(self.refuse(arrival, packet, refused)),
-        }
+        let route = arrival.route_of(&session.leaving(Direction::Egress));
+        let Some(hop) = self.hop_at(Realm::Outside, route) else {
+            return Err(self.refuse(arrival, packet, route));
+        };
+        self.carry(arrival, packet, (slot, session, Direction::Egress), hop)
+    }
+
+    /// The next hop of a route, if it is on a side.
+    pub(crate) fn hop_at(&self, realm: Realm, route: Route) -> Option<NextHop> {
+        let Route::Unicast(hop) = route else { return None };
+        (self.policy.realm(hop.port) == Some(realm)).then_some(hop)
     }
 
     /// RFC 5508 REQ-8, RFC 6888 REQ-11: tells a host that it cannot have what it asked for.
@@ -125,7 +135,14 @@ impl Engine {
                     None
                 }
             },
-            _ => None,
+            (
+                Route::Blackhole
+                | Route::Broadcast
+                | Route::NoRoute
+                | Route::Prohibited
+                | Route::Unreachable,
+                _,
+            ) => None,
         }
     }
 }

@@ -20,7 +20,6 @@ use super::hit::realm_of_arrival;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::policy::Realm;
-use crate::routes::Route;
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
@@ -50,10 +49,9 @@ impl Engine {
         {
             return Err(DropReason::IcmpErrorForNobody);
         }
-        let hop = match arrival.route(packet.source().into(), arrived.source.addr) {
-            Route::Unicast(hop) if self.leads_back(&session, direction, hop.port) => hop,
-            Route::Unicast(_) | Route::Local => return Err(DropReason::NoRoute),
-            refused => return Err(self.refuse(arrival, packet, refused)),
+        let route = arrival.route(packet.source().into(), arrived.source.addr);
+        let Some(hop) = self.hop_at(realm_of_arrival(&session, direction), route) else {
+            return Err(self.refuse(arrival, packet, route));
         };
         match self.way_out(arrival, packet, hop)? {
             WayOut::Open => {}
@@ -71,16 +69,6 @@ impl Engine {
     fn session_of(&self, left: &Tuple) -> Option<(Session, Direction)> {
         let (slot, back) = self.sessions.table.lookup(&left.reversed())?;
         Some((self.sessions.table.session(slot)?, back.reverse()))
-    }
-
-    /// Whether an interface is on the side that a direction's packets came from.
-    fn leads_back(
-        &self,
-        session: &Session,
-        direction: Direction,
-        port: crate::routes::PortId,
-    ) -> bool {
-        self.policy.realm(port) == Some(realm_of_arrival(session, direction))
     }
 
     /// An error about a packet that we did not translate: the host's, if it may be the host's packet.

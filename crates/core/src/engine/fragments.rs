@@ -69,7 +69,7 @@ impl Engine {
                 self.stats.local += 1;
                 Ok(Verdict::Held)
             }
-            verdict => Ok(verdict),
+            verdict @ (Verdict::Drop(_) | Verdict::Forward(_) | Verdict::Held) => Ok(verdict),
         }
     }
 }

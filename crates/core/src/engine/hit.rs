@@ -33,7 +33,8 @@ impl Engine {
             return Some(Err(DropReason::Spoofed));
         }
         let leaving = session.leaving(direction);
-        let hop = match arrival.route_of(&leaving) {
+        let route = arrival.route_of(&leaving);
+        let hop = match route {
             Route::Unicast(hop) if self.suits(&session, direction, hop.port) => hop,
             // The way out has changed; with this outside address there is none any more.
             Route::Unicast(_) | Route::Local if direction == Direction::Egress => {
@@ -41,8 +42,13 @@ impl Engine {
                 sessions.remove(&mut scope, slot, EndReason::Rerouted);
                 return None;
             }
-            Route::Unicast(_) | Route::Local => return Some(Err(DropReason::NoRoute)),
-            refused => return Some(Err(self.refuse(arrival, packet, refused))),
+            Route::Blackhole
+            | Route::Broadcast
+            | Route::NoRoute
+            | Route::Prohibited
+            | Route::Unreachable
+            | Route::Local
+            | Route::Unicast(_) => return Some(Err(self.refuse(arrival, packet, route))),
         };
         let (slot, session) = self.reopened(arrival.now, packet, slot, session);
         Some(self.carry(arrival, packet, (slot, session, direction), hop))

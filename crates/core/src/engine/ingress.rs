@@ -7,7 +7,6 @@ use super::arrival::Arrival;
 use super::{Engine, Judged};
 use crate::policy::{Filtering, Realm};
 use crate::ports::PortSpace;
-use crate::routes::Route;
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
@@ -40,9 +39,9 @@ impl Engine {
         self.check_ttl(arrival, packet)?;
         let inside = self.sessions.table.session(head).map(|session| session.original.source);
         let Some(inside) = inside else { return Err(DropReason::Unsolicited) };
-        let hop = match arrival.route(tuple.source.addr, inside.addr) {
-            Route::Unicast(hop) if self.policy.realm(hop.port) == Some(Realm::Inside) => hop,
-            refused => return Err(self.refuse(arrival, packet, refused)),
+        let route = arrival.route(tuple.source.addr, inside.addr);
+        let Some(hop) = self.hop_at(Realm::Inside, route) else {
+            return Err(self.refuse(arrival, packet, route));
         };
         let ports = PerDirection::new(hop.port, arrival.port);
         let (sessions, mut scope) = self.sessions(arrival.now);
