@@ -59,6 +59,17 @@ fn rfc5382_req_5_outbound_segments_alone_keep_a_connection() {
 }
 
 #[test]
+fn an_established_timeout_shorter_than_the_opening_one_ends_a_connection_on_time() {
+    let mut net =
+        Net::with(|policy| policy.timeouts.tcp_established = core::time::Duration::from_secs(2));
+    Connection::open(&mut net, c1(6000), s1(80));
+    net.wait(1);
+    assert_eq!(net.sessions(), 1);
+    net.wait(2);
+    assert_eq!(net.sessions(), 0, "its timer looked after two seconds, not after four minutes");
+}
+
+#[test]
 fn rfc5382_req_9_errors_about_a_connection_reach_its_host() {
     let mut net = Net::new();
     let connection = Connection::open(&mut net, c1(6000), s1(80));
