@@ -6,6 +6,11 @@
 mod attacks;
 mod net;
 
+mod policy;
+mod pressure;
+mod properties;
+mod waiting;
+
 mod rfc4787;
 mod rfc5382;
 mod rfc5508;

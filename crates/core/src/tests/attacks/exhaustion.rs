@@ -44,7 +44,7 @@ fn attack_opening_faster_than_allowed_is_refused_until_time_has_passed() {
     let mut net = Net::with(|policy| {
         policy.hosts.rate = Some(Rate { per_second: 100, burst: 50 });
     });
-    let mut open = |net: &mut Net, count: u16| {
+    let open = |net: &mut Net, count: u16| {
         (0..count)
             .filter(|n| net.send_out(&make::udp(c1(1024 + n), s2(9), b"")).drop_reason().is_none())
             .count()

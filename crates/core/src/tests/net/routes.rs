@@ -36,11 +36,6 @@ impl Table {
         self.special.insert(destination.into(), route);
     }
 
-    /// Makes an address the host's own.
-    pub(in crate::tests) fn add_local(&mut self, address: Ipv4Addr) {
-        self.local.insert(address.into());
-    }
-
     pub(in crate::tests) fn set_state(&mut self, id: NextHopId, state: NextHopState) {
         self.states.insert(id, state);
     }
