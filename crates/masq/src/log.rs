@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::{Context, Result};
+use masq_config::Report;
 use tracing_subscriber::EnvFilter;
 
 pub(crate) fn start(filter: &str) -> Result<()> {
@@ -23,4 +24,12 @@ pub(crate) fn start(filter: &str) -> Result<()> {
         lines.init();
     }
     Ok(())
+}
+
+/// A configuration's warnings, a line each.
+pub(crate) fn warnings(report: &Report) {
+    for problem in report.problems() {
+        let line = report.place(problem).map(|(line, _)| line);
+        tracing::warn!(line, help = problem.help, "configuration: {}", problem.message);
+    }
 }

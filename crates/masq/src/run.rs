@@ -32,9 +32,7 @@ pub(crate) fn run(run: &cli::Run, instance: &str) -> Result<()> {
     log::start(&run.log)?;
     let origin = Origin::new(&run.source)?;
     let Judged { config, warnings } = origin.judge()?;
-    if let Some(warnings) = warnings {
-        warn!("{warnings}");
-    }
+    warnings.iter().for_each(log::warnings);
     let path = config.socket.clone().unwrap_or_else(|| socket::default_path(instance));
     let control = Socket::bind(instance, &path)?;
     let stop = Arc::new(Notify::new());

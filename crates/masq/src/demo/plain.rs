@@ -48,10 +48,12 @@ pub(crate) fn ways_in(model: &Model) -> String {
         let _ = writeln!(text, "  {name:<12} {way}");
     }
     let Picture { server, server_port, .. } = &model.picture;
+    let program =
+        std::env::current_exe().map_or_else(|_| "masq".into(), |path| path.display().to_string());
     let _ = writeln!(
         text,
         "\nTry on the workstation: curl http://{server}:{server_port}/\n\
-         and on the gateway:     masq flows --instance lab --watch"
+         and on the gateway:     {program} flows --instance lab --watch"
     );
     text
 }
