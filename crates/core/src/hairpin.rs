@@ -66,6 +66,26 @@ impl Engine {
         self.carry(arrival, packet, (slot, session, Direction::Egress), hop)
     }
 
+    /// Whether the endpoint that a hairpin session leads to still stands for the same inside host.
+    pub(crate) fn still_leads(&self, session: &Session) -> bool {
+        if !session.flags.contains(Flags::HAIRPIN) {
+            return true;
+        }
+        let (protocol, target) = (session.original.protocol, session.original.destination);
+        let book = self.sessions.book(&self.policy);
+        let head = self.sessions.mappings.of_outside(book, protocol, target);
+        head.and_then(|head| self.sessions.table.session(head))
+            .is_some_and(|first| first.original.source == session.reply.source)
+    }
+
+    /// Whether a session's mapping would let its remote in if there were no session.
+    pub(crate) fn admits(&self, session: &Session) -> bool {
+        let outside = session.reply.destination;
+        let filtering = self.policy.outside_of(outside.addr).map(|outside| outside.filtering);
+        let (protocol, remote) = (session.original.protocol, session.original.destination);
+        filtering.is_some_and(|filtering| self.lets_in(filtering, protocol, outside, remote))
+    }
+
     /// Whether the filter of a hairpin session's target lets its packets in.
     pub(crate) fn is_let_in(
         &mut self,

@@ -185,7 +185,7 @@ impl Sessions {
             Kind::Unanswered => !Self::is_answered(&activity),
             Kind::Over => Self::state(&session, &activity).is_some_and(|state| state.is_over()),
         };
-        fits && key_of(&session) == Some(key) && !self.is_pinned(&session)
+        fits && key_of(&session) == Some(key) && !self.pins.has(&session)
     }
 }
 

@@ -204,7 +204,10 @@ mod tests {
     fn a_time_that_has_passed_fires_with_the_next_tick() {
         let mut timers = Timers::new(1, Instant::from_secs(100));
         timers.arm(Slot::new(0), Instant::from_secs(7));
-        assert_eq!(timers.pop(Instant::from_secs(100) + Duration::from_nanos(2 * TICK)), Some(Slot::new(0)));
+        assert_eq!(
+            timers.pop(Instant::from_secs(100) + Duration::from_nanos(2 * TICK)),
+            Some(Slot::new(0))
+        );
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Sessions {
     ) {
         let book = Book { table: &self.table, policy: scope.policy };
         self.mappings.link(book, slot, session, head);
-        self.pin(session);
+        self.pins.add(slot, session);
         let activity = self.table.activity(slot).unwrap_or_default();
         self.arm(scope, slot, session, &activity);
         if Self::state(session, &activity).is_some_and(|state| state.is_over()) {

@@ -180,7 +180,7 @@ impl Engine {
             let (protocol, outside) = (session.original.protocol, session.reply.destination);
             let head = sessions.mappings.of_outside(book, protocol, outside);
             sessions.mappings.link(book, slot, &session, head);
-            sessions.pin(&session);
+            sessions.pins.add(slot, &session);
             let activity = sessions.table.activity(slot).unwrap_or_default();
             sessions.arm(&scope, slot, &session, &activity);
         }

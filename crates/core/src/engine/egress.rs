@@ -65,7 +65,8 @@ impl Engine {
         };
         self.inbound_syns.forget(&session.reply);
         let route = arrival.route_of(&session.leaving(Direction::Egress));
-        let Some(hop) = self.hop_at(Realm::Outside, route) else {
+        let way = self.hop_at(Realm::Outside, route);
+        let Some(hop) = way.filter(|hop| self.suits(&session, Direction::Egress, hop.port)) else {
             return Err(self.refuse(arrival, packet, route));
         };
         self.carry(arrival, packet, (slot, session, Direction::Egress), hop)

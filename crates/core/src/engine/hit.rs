@@ -9,7 +9,7 @@ use super::{Engine, Judged};
 use crate::event::EndReason;
 use crate::policy::Realm;
 use crate::routes::{NextHop, PortId, Route};
-use crate::session::Sessions;
+use crate::session::{Life, Sessions};
 use crate::tcp::{Segment, State};
 use crate::time::Instant;
 use crate::verdict::{DropReason, Verdict};
@@ -26,11 +26,20 @@ impl Engine {
     ) -> Option<Judged> {
         let session = self.sessions.table.session(slot)?;
         let (sessions, mut scope) = self.sessions(arrival.now);
-        if sessions.end_if_over(&mut scope, slot, &session) {
+        let life = sessions.judge_life(&mut scope, slot, &session);
+        if life == Life::Ended {
             return None;
         }
         if arrival.realm != realm_of_arrival(&session, direction) {
             return Some(Err(DropReason::Spoofed));
+        }
+        if direction == Direction::Egress && !self.still_leads(&session) {
+            let (sessions, mut scope) = self.sessions(arrival.now);
+            sessions.remove(&mut scope, slot, EndReason::Rerouted);
+            return None;
+        }
+        if life == Life::Kept && direction == Direction::Ingress && !self.admits(&session) {
+            return Some(Err(DropReason::Filtered));
         }
         let leaving = session.leaving(direction);
         let route = arrival.route_of(&leaving);
@@ -83,7 +92,7 @@ impl Engine {
     }
 
     /// Whether a session's packets may leave by an interface.
-    fn suits(&self, session: &Session, direction: Direction, port: PortId) -> bool {
+    pub(crate) fn suits(&self, session: &Session, direction: Direction, port: PortId) -> bool {
         if direction == Direction::Ingress || session.flags.contains(Flags::HAIRPIN) {
             return self.policy.inside(port).is_some();
         }
