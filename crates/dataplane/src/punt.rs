@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use masq_core::PortId;
 use masq_flow::NextHopId;
-use masq_flow::punt::{PuntHeader, Return, ReturnHeader};
+use masq_flow::punt::{PuntHeader, PuntReason, Return, ReturnHeader};
 use zerocopy::IntoBytes;
 
 use crate::sys::xsk::{BUFFER_LEN, Frame, Xsk};
@@ -64,6 +64,8 @@ pub(crate) struct Punted {
     pub(crate) frame: Frame,
     /// The length of the packet, without any header of the link.
     pub(crate) len: usize,
+    /// It goes from inside to the outside, as far as the programs can tell.
+    pub(crate) from_inside: bool,
 }
 
 impl PuntPort {
@@ -89,13 +91,14 @@ impl PuntPort {
                 continue;
             };
             let port = PortId(header.ifindex());
+            let from_inside = header.reason() == Some(PuntReason::Inside);
             let len = match usize::from(header.length()) {
                 0 => available,
                 len => len.min(available),
             };
             frame.advance(PuntHeader::LEN);
             self.counts.received += 1;
-            return Some(Punted { port, frame, len });
+            return Some(Punted { port, frame, len, from_inside });
         }
     }
 
@@ -192,7 +195,7 @@ impl AsFd for PuntPort {
 /// How many buffers the socket has: 32 MiB, half of them to receive into.
 const BUFFERS: u32 = 8192;
 /// How many buffers may be under way to one next hop.
-const OUTSTANDING_MAX: u32 = 1024;
+const OUTSTANDING_MAX: u32 = 512;
 /// The kernel's room before a packet, and ours for a punt header.
 const HEADROOM: usize = 256 + PuntHeader::LEN;
 const ETHERNET_LEN: usize = 14;

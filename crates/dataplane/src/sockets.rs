@@ -1,15 +1,18 @@
 //! Which ports the host's own sockets use (sock_diag).
 //!
 //! A port that a socket of the host uses must not be handed out as a mapping's outside port. The
-//! kernel lists sockets, not ports, so this asks for all of them; it is polled, and what slips
-//! through between two polls is caught by the eBPF program, which asks for a socket before it calls
-//! a packet a miss.
+//! kernel lists sockets, not ports, so [`in_use`] asks for all of them, every now and then. Between
+//! two such times the host may bind a port that an inside host is about to use towards the same
+//! remote; so before a new flow gets the port that it asks for, the worker has [`Asker`] look for
+//! that one socket. That costs two system calls, so there is a budget, beyond which the list has
+//! to do.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddrV4};
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io;
 
-use masq_core::HostPort;
+use masq_core::{HostPort, Instant};
 use masq_wire::Protocol;
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 use zerocopy::byteorder::{BE, U16};
@@ -32,25 +35,70 @@ pub(crate) fn in_use() -> io::Result<BTreeSet<HostPort>> {
     Ok(ports)
 }
 
+/// Asks for single sockets.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    socket: Socket,
+    /// The instant at which the budget was (or will be) empty.
+    empty_at: Instant,
+}
+
+impl Asker {
+    /// Opens a socket in the network namespace of the calling thread.
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+        socket.bind_auto()?;
+        Ok(Self { socket, empty_at: Instant::ZERO })
+    }
+
+    /// Whether the host would take a packet from `remote` to `local` for its own. False also if the
+    /// budget is used up.
+    pub(crate) fn host_has(
+        &mut self,
+        now: Instant,
+        protocol: Protocol,
+        local: SocketAddrV4,
+        remote: SocketAddrV4,
+    ) -> bool {
+        let empty_at = self.empty_at.max(now - PRICE * BURST);
+        if empty_at + PRICE > now {
+            return false;
+        }
+        self.empty_at = empty_at + PRICE;
+        // For UDP the kernel takes the one that sends to the socket as the source.
+        let id = match protocol {
+            Protocol::UDP => SocketId::new(remote, local),
+            _ => SocketId::new(local, remote),
+        };
+        let mut found = false;
+        let request = Request::new(AF_INET, protocol, NLM_F_REQUEST, id);
+        // An error says that there is none.
+        let _ = exchange(&self.socket, &request, true, |_| found = true);
+        found
+    }
+}
+
+/// So many questions a second, and so many at once.
+const PRICE: Duration = Duration::from_micros(500);
+const BURST: u32 = 200;
+
 fn list(
     socket: &Socket,
     family: u8,
     protocol: Protocol,
+    found: impl FnMut(&SocketId),
+) -> io::Result<()> {
+    let request = Request::new(family, protocol, NLM_F_REQUEST | NLM_F_DUMP, SocketId::any());
+    exchange(socket, &request, false, found)
+}
+
+/// Sends a request and takes the answers, `only` one or all of a list.
+fn exchange(
+    socket: &Socket,
+    request: &Request,
+    only: bool,
     mut found: impl FnMut(&SocketId),
 ) -> io::Result<()> {
-    let request = Request {
-        length: size_of::<Request>() as u32,
-        kind: SOCK_DIAG_BY_FAMILY,
-        flags: NLM_F_REQUEST | NLM_F_DUMP,
-        sequence: 1,
-        port: 0,
-        family,
-        protocol: protocol.0,
-        extensions: 0,
-        pad: 0,
-        states: u32::MAX,
-        id: SocketId::new_zeroed_id(),
-    };
     socket.send(request.as_bytes(), 0)?;
     loop {
         let (datagram, _) = socket.recv_from_full()?;
@@ -71,6 +119,9 @@ fn list(
                 SOCK_DIAG_BY_FAMILY => {
                     if let Ok((answer, _)) = Answer::read_from_prefix(message) {
                         found(&answer.id);
+                    }
+                    if only {
+                        return Ok(());
                     }
                 }
                 _ => {}
@@ -133,9 +184,45 @@ struct Answer {
 
 const _: () = assert!(size_of::<Request>() == 16 + 56);
 
+impl Request {
+    fn new(family: u8, protocol: Protocol, flags: u16, id: SocketId) -> Self {
+        Self {
+            length: size_of::<Self>() as u32,
+            kind: SOCK_DIAG_BY_FAMILY,
+            flags,
+            sequence: 1,
+            port: 0,
+            family,
+            protocol: protocol.0,
+            extensions: 0,
+            pad: 0,
+            states: u32::MAX,
+            id,
+        }
+    }
+}
+
 impl SocketId {
-    fn new_zeroed_id() -> Self {
+    /// Any socket.
+    fn any() -> Self {
         <Self as zerocopy::FromZeros>::new_zeroed()
+    }
+
+    /// The socket between two endpoints.
+    fn new(own: SocketAddrV4, peer: SocketAddrV4) -> Self {
+        let address = |address: SocketAddrV4| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&address.ip().octets());
+            bytes
+        };
+        Self {
+            port: U16::new(own.port()),
+            peer_port: U16::new(peer.port()),
+            address: address(own),
+            peer_address: address(peer),
+            interface: 0,
+            cookie: [u32::MAX; 2],
+        }
     }
 
     fn is_loopback(&self, family: u8) -> bool {
@@ -159,6 +246,8 @@ const NLM_F_DUMP: u16 = 0x300;
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+    use core::net::SocketAddr;
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
@@ -169,11 +258,36 @@ mod tests {
         let udp = UdpSocket::bind("[::]:0").unwrap();
         let own = UdpSocket::bind("127.0.0.1:0").unwrap();
         let ports = in_use().unwrap();
-        let used = |protocol, address: core::net::SocketAddr| {
+        let used = |protocol, address: SocketAddr| {
             ports.contains(&HostPort { protocol, port: address.port() })
         };
         assert!(used(Protocol::TCP, tcp.local_addr().unwrap()));
         assert!(used(Protocol::UDP, udp.local_addr().unwrap()));
         assert!(!used(Protocol::UDP, own.local_addr().unwrap()));
+    }
+
+    #[test]
+    fn a_single_socket_is_found_by_what_it_would_take() {
+        let (one, two) = (Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2));
+        let listener = TcpListener::bind((one, 0)).unwrap();
+        let bound = UdpSocket::bind((one, 0)).unwrap();
+        let connected = UdpSocket::bind((one, 0)).unwrap();
+        connected.connect((two, 7)).unwrap();
+        let port = |address: SocketAddr| address.port();
+        let mut asker = Asker::open().unwrap();
+        let mut has = |protocol, local: u16, remote: u16| {
+            let now = Instant::from_secs(1000);
+            let (local, remote) = (SocketAddrV4::new(one, local), SocketAddrV4::new(two, remote));
+            asker.host_has(now, protocol, local, remote)
+        };
+        assert!(has(Protocol::TCP, port(listener.local_addr().unwrap()), 80));
+        assert!(has(Protocol::UDP, port(bound.local_addr().unwrap()), 80));
+        assert!(has(Protocol::UDP, port(connected.local_addr().unwrap()), 7));
+        assert!(!has(Protocol::UDP, port(connected.local_addr().unwrap()), 8));
+        assert!(!has(Protocol::TCP, port(bound.local_addr().unwrap()), 80));
+        drop(bound);
+        let asked =
+            (0..1000).filter(|_| has(Protocol::TCP, listener.local_addr().unwrap().port(), 1));
+        assert_eq!(asked.count(), BURST as usize - 5, "within the budget");
     }
 }

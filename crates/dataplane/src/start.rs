@@ -22,10 +22,11 @@ use crate::netlink::{Netlink, Watch, create_pair};
 use crate::options::{Configuration, Options, Surroundings};
 use crate::punt::{PACKET_MAX, PuntPort};
 use crate::routes::{Mirror, Router};
+use crate::sockets::Asker;
 use crate::state::State;
 use crate::sys::ethtool::{self, Feature};
 use crate::wake::waking_channel;
-use crate::worker::{Ends, Worker};
+use crate::worker::{Ends, Sockets, Worker};
 use crate::{bpffs, clock, sockets, sys, sysctl};
 
 /// Starts a gateway in the network namespace of the calling thread.
@@ -97,6 +98,9 @@ impl Start {
         let (wishes, from_worker) = waking_channel().map_err(channel())?;
         let (orders, from_handle) = waking_channel().map_err(channel())?;
         let (events, for_watchers) = sync_channel(EVENTS);
+        let ends = Ends { commands: for_worker, wishes, events };
+        let asker = Asker::open().map_err(StartError::system("ask for the host's sockets"))?;
+        let host_sockets = Sockets { ports: sockets.clone(), asker };
 
         let (interfaces, addresses) = programs.entered();
         let mut control = Control {
@@ -118,13 +122,7 @@ impl Start {
         };
         control.enter_addresses(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
-        let worker = Worker::new(
-            engine,
-            router,
-            port,
-            memory,
-            Ends { commands: for_worker, wishes, events },
-        );
+        let worker = Worker::new(engine, router, port, memory, host_sockets, ends);
 
         // From here on packets are taken; everything that could fail before that has been done.
         for index in interfaces {

@@ -19,18 +19,21 @@
 //! was announced is routed by it. Next hops are written to the shared array before packets are
 //! handed to the kernel, because the program at the punt port looks there for the addresses.
 
+use core::net::{IpAddr, SocketAddrV4};
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Sender, SyncSender, TryRecvError, TrySendError};
 
 use masq_core::{Engine, Event, Frame, HostPort, Instant, Plan, Policy, Stats, Transmit, Verdict};
+use masq_wire::{Packet, Transport};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::SharedMemory;
 use crate::clock;
 use crate::punt::{PuntCounts, PuntPort};
 use crate::routes::{Change, Mirror, NextHopKey, Router};
+use crate::sockets::Asker;
 use crate::sys::xsk::BUSY_RETRY;
 use crate::wake::{WakingReceiver, WakingSender};
 
@@ -78,8 +81,15 @@ pub(crate) struct Worker {
     router: Router,
     port: PuntPort,
     memory: SharedMemory,
+    sockets: Sockets,
     ends: Ends,
     events_lost: u64,
+}
+
+/// What the worker knows of the host's sockets.
+pub(crate) struct Sockets {
+    pub(crate) ports: BTreeSet<HostPort>,
+    pub(crate) asker: Asker,
 }
 
 /// The worker's ends of its channels.
@@ -95,9 +105,10 @@ impl Worker {
         router: Router,
         port: PuntPort,
         memory: SharedMemory,
+        sockets: Sockets,
         ends: Ends,
     ) -> Self {
-        Self { engine, router, port, memory, ends, events_lost: 0 }
+        Self { engine, router, port, memory, sockets, ends, events_lost: 0 }
     }
 
     /// Works until told to stop.
@@ -179,7 +190,10 @@ impl Worker {
                         let _ = answer.send(plan);
                     }
                 }
-                Ok(Command::Sockets(ports)) => self.engine.handle_sockets(ports),
+                Ok(Command::Sockets(ports)) => {
+                    self.sockets.ports.clone_from(&ports);
+                    self.engine.handle_sockets(ports);
+                }
                 Ok(Command::Look(look)) => look(&self.engine),
                 Ok(Command::Stats(answer)) => {
                     let _ = answer.send(WorkerStats {
@@ -201,6 +215,9 @@ impl Worker {
         for _ in 0..BATCH {
             let Some(punted) = self.port.receive() else { return false };
             let buffer = &mut self.port.packet(&punted.frame)[..punted.len];
+            if punted.from_inside {
+                self.sockets.look(now, &mut self.engine, buffer);
+            }
             let mut frame = Frame::new(buffer, punted.len);
             let verdict = self.engine.process(now, &self.router, punted.port, &mut frame);
             let len = frame.len();
@@ -222,7 +239,8 @@ impl Worker {
     /// Sends what the engine has by itself; true if there may be more.
     fn transmit(&mut self, now: Instant) -> bool {
         for _ in 0..BATCH {
-            let Some(place) = self.port.allocate() else { return true };
+            // Without a buffer it waits until devices have freed some.
+            let Some(place) = self.port.allocate() else { return false };
             let mut frame = Frame::empty(self.port.packet(&place));
             let transmit = self.engine.poll_transmit(now, &self.router, &mut frame);
             let len = frame.len();
@@ -260,6 +278,40 @@ impl Worker {
             if let Err(TrySendError::Full(_)) = self.ends.events.try_send(event) {
                 self.events_lost += 1;
             }
+        }
+    }
+}
+
+impl Sockets {
+    /// Before a new flow asks for its own port outside, sees whether a socket of the host has come
+    /// to use that port towards the same remote since the host's sockets were last listed.
+    fn look(&mut self, now: Instant, engine: &mut Engine, bytes: &mut [u8]) {
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        let begins = match packet.transport() {
+            Transport::Tcp(tcp) => tcp.flags.opens(),
+            Transport::Udp(_) => true,
+            Transport::FragmentTail
+            | Transport::IcmpError(_)
+            | Transport::IcmpOther { .. }
+            | Transport::IcmpQuery(_)
+            | Transport::Other => false,
+        };
+        let Some(tuple) = packet.tuple().filter(|_| begins) else { return };
+        let own = HostPort { protocol: tuple.protocol, port: tuple.source.port };
+        if self.ports.contains(&own) || engine.table().lookup(&tuple).is_some() {
+            return;
+        }
+        let IpAddr::V4(remote) = tuple.destination.addr else { return };
+        let remote = SocketAddrV4::new(remote, tuple.destination.port);
+        let shared = engine.policy().outsides.iter().filter(|outside| outside.shared_with_host);
+        let taken = shared.filter_map(|outside| outside.addresses.first()).any(|address| {
+            let IpAddr::V4(local) = *address else { return false };
+            let local = SocketAddrV4::new(local, own.port);
+            self.asker.host_has(now, own.protocol, local, remote)
+        });
+        if taken {
+            self.ports.insert(own);
+            engine.handle_sockets(self.ports.clone());
         }
     }
 }
