@@ -6,6 +6,7 @@ use masq_wire::icmp::error::Report;
 use masq_wire::tcp::Flags;
 use masq_wire::{Endpoint, make};
 
+use crate::icmp::ErrorRates;
 use crate::tests::net::{
     C1, Connection, GATEWAY, Net, ROUTER, S1, Seen, Way, X, c1, c2, s1, whole, x,
 };
@@ -49,6 +50,20 @@ fn rfc5508_req_8_who_has_too_much_is_told_so() {
     // Neither an established flow nor another host feels it.
     net.udp_out(c1(5000), s1(9));
     net.udp_out(c2(5010), s1(9));
+}
+
+#[test]
+fn rfc5508_req_9_the_gateway_can_be_made_to_send_no_errors() {
+    let expired = make::with_ttl(&make::udp(c1(5000), s1(9), b""), 1);
+    let mut net = Net::new();
+    net.send_out(&expired).error();
+    net.apply(|policy| policy.icmp_errors = None);
+    net.send_out(&expired).dropped(DropReason::TtlExpired);
+    // Errors of others still pass.
+    let sent = net.send_out(&make::udp(c1(5000), s1(9), b"")).outside();
+    net.send_in(&make::icmp_error(ROUTER, X, Report::TTL_EXCEEDED, sent.bytes())).inside();
+    net.apply(|policy| policy.icmp_errors = Some(ErrorRates::default()));
+    net.send_out(&expired).error();
 }
 
 #[test]
