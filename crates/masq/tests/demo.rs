@@ -1,6 +1,5 @@
 //! The demo, for machines, from beginning to end.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::process::Command;

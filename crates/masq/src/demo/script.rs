@@ -1,22 +1,21 @@
 //! What happens in the demo, step by step, and the watching of the table meanwhile.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::env;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use masq_api::FlowQuery;
-use masq_lab::{Gateway, Lab, MasqOptions, Topology};
+use masq_lab::peer::{HttpServer, NameServer};
+use masq_lab::{Gateway, Lab, MasqOptions, Topology, peer};
 
 use super::model::{Finding, News, Picture};
-use super::net::server::Server;
 use super::net::witness::Witness;
-use super::net::{dns, http, icmp};
+use super::net::{http, icmp};
 use crate::client::Client;
 use crate::clock::Stopwatch;
 use crate::control::socket;
@@ -31,6 +30,9 @@ const NAME: &str = "www.example.net";
 /// The instance's name is the lab's, in a /run of the gateway's own.
 const INSTANCE: &str = "lab";
 
+/// What a resolver asks for [`NAME`] (RFC 1035): one question, type A, class IN.
+const QUESTION: &[u8] = b"mq\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03net\0\0\x01\0\x01";
+
 /// How often the table is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -41,7 +43,7 @@ pub(crate) fn steps(picture: &Picture) -> Vec<(&'static str, String)> {
         ("build the lab", "ip link add … netns …".to_owned()),
         ("start the gateway", "masq run --inside lan --outside wan".to_owned()),
         ("fetch a page", format!("curl http://{server}:{port}/")),
-        ("download a file", format!("curl -O http://{server}:{port}/file")),
+        ("download a file", format!("curl -O http://{server}:{port}/file/{FILE}")),
         ("ping", format!("ping -c 3 {server}")),
         ("resolve a name", format!("dig @{server} {NAME}")),
         ("trace the route", format!("traceroute {server}")),
@@ -113,7 +115,8 @@ fn perform(stage: &mut Stage<'_>, lab: &Lab, keep: bool, release: &Receiver<()>)
 /// What stands once the gateway runs.
 struct Scene {
     _gateway: Gateway,
-    server: Server,
+    pages: HttpServer,
+    names: NameServer,
     witness: Witness,
 }
 
@@ -121,18 +124,23 @@ impl Scene {
     fn open(lab: &Lab) -> Result<(Self, Finding)> {
         let program = env::current_exe().context("cannot find the masq program itself")?;
         let Picture { server_port, .. } = picture();
-        let namespace = lab.server.namespace();
-        let witness = namespace.run(Witness::start)?;
-        let server =
-            namespace.run(|| Server::start(masq_lab::address::SERVER, server_port, FILE))?;
+        let witness = lab.server.namespace().run(Witness::start)?;
+        let pages = HttpServer::start(&lab.server, server_port)?;
+        let names = NameServer::start(&lab.server, &[(NAME, masq_lab::address::SERVER)])?;
         let gateway = Gateway::masq(lab, &MasqOptions::new(program))?;
         let finding =
             Finding { got: "ready; the kernel's forwarding is off".into(), server_saw: None };
-        Ok((Self { _gateway: gateway, server, witness }, finding))
+        Ok((Self { _gateway: gateway, pages, names, witness }, finding))
     }
 
-    fn saw(&self) -> Option<String> {
-        self.server.saw().map(|peer| peer.to_string())
+    /// Whom the web server saw last.
+    fn visitor(&self) -> Option<String> {
+        self.pages.visits().last().map(|visit| visit.peer.to_string())
+    }
+
+    /// Whom the name server saw last.
+    fn asker(&self) -> Option<SocketAddr> {
+        self.names.service().seen().last().copied()
     }
 }
 
@@ -144,19 +152,20 @@ fn act(stage: &mut Stage<'_>, lab: &Lab, scene: &Scene) -> Option<()> {
     stage.step(|_| {
         let page = workstation.run(|| http::get(pages, "/", |_, _| {}))?;
         ensure!(page.status == "200 OK", "the server answered {}", page.status);
-        let text = page.beginning.replace("<h1>", "").replace("</h1>", ".");
-        let text = text.replace("<p>", "").replace("</p>", "").trim().to_owned();
-        Ok(((), Finding { got: format!("\"{text}\""), server_saw: scene.saw() }))
+        // What is before the first paragraph is not for readers.
+        let paragraph = page.beginning.split_once("<p>").map_or("", |(_, paragraph)| paragraph);
+        let text = without_tags(paragraph);
+        Ok(((), Finding { got: format!("\"{text}\""), server_saw: scene.visitor() }))
     })?;
     stage.step(|progress| {
         let page = workstation.run(|| {
-            http::get(pages, "/file", |at, of| {
+            http::get(pages, &format!("/file/{FILE}"), |at, of| {
                 progress(format!("{} of {}", units::bytes(at), units::bytes(of)));
             })
         })?;
         ensure!(page.announced.as_ref() == Some(&page.hash), "the file arrived damaged");
         let got = format!("{} intact (SHA-256 {}…)", units::bytes(page.length), &page.hash[..8]);
-        Ok(((), Finding { got, server_saw: scene.saw() }))
+        Ok(((), Finding { got, server_saw: scene.visitor() }))
     })?;
     stage.step(|progress| {
         let mut times = Vec::new();
@@ -169,10 +178,9 @@ fn act(stage: &mut Stage<'_>, lab: &Lab, scene: &Scene) -> Option<()> {
         Ok(((), Finding { got, server_saw: None }))
     })?;
     stage.step(|_| {
-        let names = SocketAddr::from((server, 53));
-        let address = workstation.run(|| dns::look_up(names, NAME))?;
+        let address = peer::resolve(lab.workstation(), scene.names.address(), NAME)?;
         let got = format!("{NAME} is {address}");
-        Ok(((), Finding { got, server_saw: scene.saw() }))
+        Ok(((), Finding { got, server_saw: scene.asker().map(|asker| asker.to_string()) }))
     })?;
     stage.step(|_| {
         let hops = workstation.run(|| icmp::trace(server))?;
@@ -184,20 +192,13 @@ fn act(stage: &mut Stage<'_>, lab: &Lab, scene: &Scene) -> Option<()> {
 
 /// Somebody whom the workstation never wrote to sends to its outside endpoint.
 fn knock(lab: &Lab, scene: &Scene) -> Result<((), Finding)> {
-    let inside = lab.workstation().namespace().run(|| -> Result<UdpSocket> {
-        let socket = UdpSocket::bind("0.0.0.0:0").context("cannot open a UDP socket")?;
-        socket
-            .set_read_timeout(Some(Duration::from_millis(400)))
-            .context("cannot set a timeout")?;
-        Ok(socket)
-    })?;
-    // A question of its own, so that the server notes the endpoint that stands for this socket.
-    let names = (masq_lab::address::SERVER, 53);
-    inside.send_to(&dns::query(1, NAME), names).context("cannot send")?;
+    // A question of its own, so that the name server notes the endpoint that stands for this socket.
+    let inside = lab.workstation().udp(0)?;
+    peer::udp_ask(&inside, scene.names.address(), QUESTION)?;
+    let outside = scene.asker().context("the name server saw nobody")?;
+    inside.set_read_timeout(Some(Duration::from_millis(400))).context("cannot set a timeout")?;
+    let stranger = lab.second.udp(0)?;
     let mut buffer = [0; 512];
-    inside.recv(&mut buffer).context("the server did not answer")?;
-    let outside = scene.server.saw().context("the server saw nobody")?;
-    let stranger = lab.second.namespace().run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
     for _ in 0..3 {
         stranger.send_to(b"knock", outside).context("cannot send")?;
     }
@@ -206,6 +207,21 @@ fn knock(lab: &Lab, scene: &Scene) -> Result<((), Finding)> {
     }
     let got = format!("3 packets from {} to {outside}: dropped", lab.second.address());
     Ok(((), Finding { got, server_saw: None }))
+}
+
+/// A page's text.
+fn without_tags(page: &str) -> String {
+    let mut text = String::new();
+    let mut tag = false;
+    for letter in page.chars() {
+        match letter {
+            '<' => tag = true,
+            '>' => tag = false,
+            letter if !tag => text.push(letter),
+            _ => {}
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Tells of one step after the other.
@@ -270,4 +286,15 @@ fn watch(lab: &Lab, witness: &Witness, tell: &Sender<News>, over: &AtomicBool) {
             thread::sleep(GLANCE);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_without_its_tags() {
+        let page = "<!doctype html>\n<p>Hello. To me you are <b>203.0.113.1:5</b>.\n";
+        assert_eq!(without_tags(page), "Hello. To me you are 203.0.113.1:5.");
+    }
 }
