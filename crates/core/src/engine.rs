@@ -52,7 +52,7 @@ use crate::event::{Event, Events};
 use crate::fragment::{Identifications, Reassembler};
 use crate::frame::Frame;
 use crate::held::HeldPackets;
-use crate::policy::{HostPort, Policy};
+use crate::policy::{HostPort, InForce, Policy};
 use crate::random::Random;
 use crate::routes::{PortId, Routes};
 use crate::session::{Scope, Sessions};
@@ -66,7 +66,7 @@ pub(crate) type Judged = Result<Verdict, DropReason>;
 /// The gateway's mind.
 #[derive(Debug)]
 pub struct Engine {
-    pub(crate) policy: Policy,
+    pub(crate) policy: InForce,
     /// Raised by every policy; sessions carry the one that they were last judged by.
     epoch: u32,
     pub(crate) sessions: Sessions,
@@ -87,6 +87,7 @@ impl Engine {
     #[must_use]
     pub fn new(seed: impl Into<Random>, table: Writer, policy: Policy, now: Instant) -> Self {
         let mut random = seed.into();
+        let policy = InForce::new(policy);
         let mut engine = Self {
             epoch: table.min_epoch(),
             sessions: Sessions::new(table, &policy, now, &mut random),
@@ -183,7 +184,7 @@ impl Engine {
     /// The policy in force.
     #[must_use]
     pub const fn policy(&self) -> &Policy {
-        &self.policy
+        self.policy.policy()
     }
 
     /// The table, for whoever lists it.

@@ -31,7 +31,7 @@ use masq_flow::{Secret, Session, Slot, Writer};
 use masq_wire::{Endpoint, Protocol};
 
 use crate::index::Index;
-use crate::policy::{Mapping, Outside, Policy};
+use crate::policy::{InForce, Mapping, Outside};
 
 /// The mappings of all sessions.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(crate) struct Mappings {
 #[derive(Clone, Copy)]
 pub(crate) struct Book<'a> {
     pub(crate) table: &'a Writer,
-    pub(crate) policy: &'a Policy,
+    pub(crate) policy: &'a InForce,
 }
 
 impl Book<'_> {
@@ -112,7 +112,7 @@ impl Mappings {
             session.original.protocol == protocol
                 && session.original.source == inside
                 && depends_equally(mapping, session.original.destination, remote)
-                && outside.addresses.contains(&session.reply.destination.addr)
+                && book.policy.shares(outside.port, session.reply.destination.addr)
         })
     }
 

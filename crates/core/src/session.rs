@@ -37,7 +37,7 @@ use self::pins::Pins;
 use crate::event::{EndReason, Event, Events};
 use crate::limits::Hosts;
 use crate::mapping::{Book, Mappings};
-use crate::policy::Policy;
+use crate::policy::{InForce, Policy};
 use crate::ports::{PortSpace, Ports, Release};
 use crate::random::Random;
 use crate::reclaim::Reclaim;
@@ -75,7 +75,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) now: Instant,
     /// The policy that new sessions are judged by.
     pub(crate) epoch: u32,
-    pub(crate) policy: &'a Policy,
+    pub(crate) policy: &'a InForce,
     pub(crate) events: &'a mut Events,
     pub(crate) stats: &'a mut Stats,
 }
@@ -114,7 +114,7 @@ impl Sessions {
     }
 
     /// The sessions as [`Mappings`] needs them.
-    pub(crate) const fn book<'a>(&'a self, policy: &'a Policy) -> Book<'a> {
+    pub(crate) const fn book<'a>(&'a self, policy: &'a InForce) -> Book<'a> {
         Book { table: &self.table, policy }
     }
 

@@ -6,6 +6,7 @@
 
 mod fragments;
 mod ports;
+mod process;
 
 use divan::AllocProfiler;
 

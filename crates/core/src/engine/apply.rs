@@ -19,7 +19,7 @@ use super::Engine;
 use crate::event::{EndReason, Event};
 use crate::limits::Usage;
 use crate::mapping::Book;
-use crate::policy::{HostPort, Policy};
+use crate::policy::{HostPort, InForce, Policy};
 use crate::port_set::PortSet;
 use crate::ports::{PortSpace, Release};
 use crate::session::{Scope, Sessions, space_of};
@@ -52,6 +52,10 @@ impl Engine {
     /// Says what a policy would do, and changes nothing.
     #[must_use]
     pub fn plan(&self, policy: &Policy) -> Plan {
+        self.plan_for(&InForce::new(policy.clone()))
+    }
+
+    fn plan_for(&self, policy: &InForce) -> Plan {
         let mut plan = Plan::default();
         for (slot, session) in self.sessions.table.sessions() {
             match self.fate(policy, slot, &session) {
@@ -68,10 +72,11 @@ impl Engine {
 
     /// Puts a policy into force, and says what it did.
     pub fn apply(&mut self, now: Instant, policy: Policy) -> Plan {
-        if policy == self.policy {
+        if policy == *self.policy.policy() {
             return Plan { kept: self.sessions.table.len(), ..Plan::default() };
         }
-        let mut plan = self.plan(&policy);
+        let policy = InForce::new(policy);
+        let mut plan = self.plan_for(&policy);
         let slots: Vec<Slot> = self.sessions.table.slots().collect();
         let mut moving = Vec::new();
         for slot in slots {
@@ -112,7 +117,7 @@ impl Engine {
         }
     }
 
-    fn fate(&self, policy: &Policy, slot: Slot, session: &Session) -> Fate {
+    fn fate(&self, policy: &InForce, slot: Slot, session: &Session) -> Fate {
         let hairpin = session.flags.contains(Flags::HAIRPIN);
         if !policy.is_inside(session.original.source.addr)
             || hairpin && !policy.is_inside(session.reply.source.addr)
@@ -142,7 +147,7 @@ impl Engine {
     }
 
     /// Replaces the policy, and everything that was set up by the old one.
-    fn put_into_force(&mut self, policy: Policy, plan: &Plan) {
+    fn put_into_force(&mut self, policy: InForce, plan: &Plan) {
         self.policy = policy;
         self.epoch = self.epoch.wrapping_add(1);
         for address in &plan.addresses_removed {

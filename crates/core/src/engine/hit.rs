@@ -97,7 +97,7 @@ impl Engine {
             return self.policy.inside(port).is_some();
         }
         let address = session.reply.destination.addr;
-        self.policy.outside(port).is_some_and(|outside| outside.addresses.contains(&address))
+        self.policy.shares(port, address)
     }
 
     /// The session, begun anew if its connection is over and this segment opens another.

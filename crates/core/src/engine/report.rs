@@ -78,7 +78,7 @@ impl Engine {
         let outside = self.policy.outside(port)?;
         let named = IpAddr::V4(about.destination());
         let address =
-            if outside.addresses.contains(&named) { named } else { *outside.addresses.first()? };
+            if self.policy.shares(port, named) { named } else { *outside.addresses.first()? };
         Some((Realm::Outside, address))
     }
 }

@@ -1,0 +1,133 @@
+//! A packet of an existing session, a packet that begins one, and a session that ends.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use divan::{Bencher, black_box};
+use masq_core::{
+    Duration, Engine, Frame, Inside, Instant, NextHop, NextHopId, NextHopState, Outside, Policy,
+    PortId, Prefix, Route, RouteQuery, Routes, Verdict,
+};
+use masq_flow::{Layout, Memory, Secret, Writer};
+use masq_wire::tcp::Flags;
+use masq_wire::{Endpoint, make};
+
+const INSIDE: PortId = PortId(1);
+const OUTSIDE: PortId = PortId(2);
+const LAN: Prefix = Prefix::v4(Ipv4Addr::new(10, 0, 0, 0), 8);
+const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+const START: Instant = Instant::from_secs(1000);
+
+/// Everything inside is one neighbour, everything else another.
+struct Flat;
+
+impl Routes for Flat {
+    fn route(&self, query: &RouteQuery) -> Route {
+        let (id, port) = if LAN.contains(query.destination) {
+            (NextHopId(1), INSIDE)
+        } else {
+            (NextHopId(2), OUTSIDE)
+        };
+        Route::Unicast(NextHop { id, port, mtu: 1500, state: NextHopState::Ready })
+    }
+
+    fn next_hop_state(&self, _: NextHopId) -> NextHopState {
+        NextHopState::Ready
+    }
+}
+
+fn engine() -> Engine {
+    let inside = Inside { port: INSIDE, address: None, networks: vec![LAN] };
+    let mut outside = Outside::new(OUTSIDE, vec![OUTSIDE_ADDRESS.into()]);
+    outside.addresses.extend((2..200).map(|host| IpAddr::from([203, 0, 113, host])));
+    let mut policy = Policy::new(vec![inside], vec![outside]);
+    policy.hosts.hosts = 1 << 20;
+    let memory = Memory::heap(Layout::for_sessions(1 << 20));
+    let writer = Writer::format(memory, Secret::new(1, 2));
+    Engine::new(1_u64, writer, policy, START)
+}
+
+/// The `n`-th of many different flows.
+fn flow(n: u32) -> (Endpoint, Endpoint) {
+    let inside = Endpoint::v4(Ipv4Addr::from_bits(0x0a00_0003 + n / 16), 2000 + (n % 16) as u16);
+    (inside, Endpoint::v4(Ipv4Addr::new(198, 51, 100, 1), 9))
+}
+
+fn pass(engine: &mut Engine, now: Instant, port: PortId, packet: &[u8], buffer: &mut [u8]) {
+    buffer[..packet.len()].copy_from_slice(packet);
+    let mut frame = Frame::new(buffer, packet.len());
+    let verdict = engine.process(now, &Flat, port, &mut frame);
+    assert!(matches!(black_box(verdict), Verdict::Forward(_)), "{verdict:?}");
+}
+
+/// An engine with so many UDP sessions, whose events were fetched.
+fn with_sessions(count: u32) -> Engine {
+    let (mut engine, mut buffer) = (engine(), [0; 2048]);
+    for n in 0..count {
+        let (inside, remote) = flow(n);
+        pass(&mut engine, START, INSIDE, &make::udp(inside, remote, b"hello"), &mut buffer);
+        while engine.poll_event().is_some() {}
+    }
+    engine
+}
+
+#[divan::bench(args = [1, 1000, 100_000, 500_000])]
+fn hit_udp(bencher: Bencher<'_, '_>, sessions: u32) {
+    let mut engine = with_sessions(sessions);
+    let packets: Vec<_> = (0..sessions.min(4096))
+        .map(|n| {
+            let (inside, remote) = flow(n * (sessions / sessions.min(4096)));
+            make::udp(inside, remote, b"hello")
+        })
+        .collect();
+    let (mut buffer, mut next) = ([0; 2048], 0);
+    bencher.bench_local(|| {
+        pass(&mut engine, START, INSIDE, &packets[next], &mut buffer);
+        next = (next + 1) % packets.len();
+    });
+}
+
+#[divan::bench]
+fn hit_tcp(bencher: Bencher<'_, '_>) {
+    let mut engine = engine();
+    let (inside, remote) = flow(0);
+    let outside = Endpoint::v4(OUTSIDE_ADDRESS, inside.port);
+    let mut buffer = [0; 2048];
+    let syn = make::tcp(inside, remote, Flags::SYN, 1, 0, b"");
+    pass(&mut engine, START, INSIDE, &syn, &mut buffer);
+    let ours = masq_wire::Packet::parse(&mut buffer[..40]).map(|packet| packet.source());
+    let outside = ours.map_or(outside, |address| outside.with_addr(address.into()));
+    let answer = make::tcp(remote, outside, Flags::SYN | Flags::ACK, 1, 2, b"");
+    pass(&mut engine, START, OUTSIDE, &answer, &mut buffer);
+    let data = make::tcp(inside, remote, Flags::ACK, 2, 2, b"data");
+    bencher.bench_local(|| pass(&mut engine, START, INSIDE, &data, &mut buffer));
+}
+
+/// The first packet of each flow, its events fetched as a daemon does.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn open_10_000(bencher: Bencher<'_, '_>) {
+    let packets: Vec<_> = (0..10_000)
+        .map(|n| {
+            let (inside, remote) = flow(n);
+            make::udp(inside, remote, b"hello")
+        })
+        .collect();
+    let mut buffer = [0; 2048];
+    bencher.with_inputs(engine).bench_local_refs(|engine| {
+        for packet in &packets {
+            pass(engine, START, INSIDE, packet, &mut buffer);
+            while engine.poll_event().is_some() {}
+        }
+    });
+}
+
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn expire_10_000(bencher: Bencher<'_, '_>) {
+    bencher.with_inputs(|| with_sessions(10_000)).bench_local_refs(|engine| {
+        let end = START + Duration::from_secs(400);
+        while let Some(due) = engine.poll_timeout().filter(|due| *due <= end) {
+            engine.handle_timeout(due);
+            while engine.poll_event().is_some() {}
+        }
+        assert!(engine.table().is_empty());
+    });
+}
