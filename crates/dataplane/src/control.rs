@@ -26,6 +26,7 @@ use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
+use crate::away::Remembered;
 use crate::netlink::{Heard, Netlink, NetlinkError, Watch};
 use crate::options::{Configuration, Port, PortAddress, Surroundings};
 use crate::punt::PACKET_MAX;
@@ -92,6 +93,7 @@ pub(crate) struct Control {
     /// Interfaces with the program, and what was entered about them.
     pub(crate) attached: BTreeMap<u32, (String, Interface)>,
     pub(crate) addresses: BTreeMap<Ipv4Addr, AddressFlags>,
+    pub(crate) remembered: Remembered,
     pub(crate) policy: Policy,
     pub(crate) sockets: BTreeSet<HostPort>,
 }
@@ -121,6 +123,10 @@ impl Control {
                     tracing::error!(%error, "cannot hear of changes; reading anew");
                     reread = reread.or_else(|| Some(clock::now() + Duration::from_secs(1)));
                 }
+            }
+            if self.links.links().get(self.own[1]).is_none() {
+                tracing::error!("the punt port is gone; nothing can be translated without it");
+                break;
             }
             if !self.grant_wishes() || !self.obey() {
                 break;
@@ -242,6 +248,7 @@ impl Control {
     fn reload(&mut self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
         self.check_required(&*configuration)?;
         self.configuration = configuration;
+        self.remembered.keep(|name| self.configuration.side(name).is_some());
         // The new configuration may know interfaces as inside that the old one did not, and what
         // lies behind them was not listened to.
         self.reread();
@@ -253,7 +260,9 @@ impl Control {
 
     fn plan(&self, configuration: &dyn Configuration) -> Result<Plan, ReloadError> {
         self.check_required(configuration)?;
-        let policy = configuration.policy(&surroundings(configuration, &self.links, self.own));
+        let mut surroundings = surroundings(configuration, &self.links, self.own);
+        self.remembered.clone().complete(&mut surroundings);
+        let policy = configuration.policy(&surroundings);
         let (sender, plan) = channel();
         let look = move |engine: &Engine| {
             let _ = sender.send(engine.plan(&policy));
@@ -285,10 +294,11 @@ impl Control {
 
     /// Brings everything in line with the configuration and the surroundings.
     pub(crate) fn enforce(&mut self, answer: Option<Sender<Plan>>) {
-        let surroundings = self.surroundings();
+        let mut surroundings = self.surroundings();
         for error in self.attach(&surroundings) {
             tracing::error!(error = %Chain(&error), "an interface is not served");
         }
+        self.remembered.complete(&mut surroundings);
         let policy = self.configuration.policy(&surroundings);
         if let Err(error) = self.enter_addresses(&policy) {
             tracing::error!(error = %Chain(&error), "addresses cannot be entered");
@@ -443,6 +453,7 @@ pub(crate) fn surroundings(
             side,
             mtu: link.mtu,
             up: link.up,
+            away: false,
             layer3: link.layer3,
             addresses: addresses.collect(),
             networks: ipv4_networks(networks),

@@ -198,13 +198,35 @@ pub(crate) fn unlock(lock: &File) {
     let _ = rustix::fs::flock(lock, FlockOperation::Unlock);
 }
 
-/// The instance, other than `own`, whose program is on an interface.
-pub(crate) fn owner(bpffs: &Path, own: &str, index: u32) -> String {
-    let entries = std::fs::read_dir(bpffs).into_iter().flatten().flatten();
-    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+/// The instance, other than `own`, whose program is on an interface by a pinned link.
+pub(crate) fn owner_of_link(bpffs: &Path, own: &str, index: u32) -> String {
+    let mut names = names_in(bpffs);
     names
         .find(|name| name != own && Pins::of(bpffs, name).ingress(index).exists())
         .unwrap_or_else(|| "(unknown)".to_owned())
+}
+
+/// The instance, other than `own`, that notes a filter on an interface of this network namespace.
+pub(crate) fn owner_of_filter(
+    run: &Path,
+    own: &str,
+    namespace: Option<u64>,
+    index: u32,
+) -> Option<String> {
+    names_in(run)
+        .filter_map(|name| Some(name.strip_suffix(".state")?.to_owned()))
+        .filter(|name| name != own)
+        .find(|name| {
+            let state = State::read(&run.join(format!("{name}.state")));
+            state.is_ok_and(|state| {
+                state.namespace() == namespace && state.filters().contains_key(&index)
+            })
+        })
+}
+
+fn names_in(directory: &Path) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
 fn remove_filter(netlink: &mut Netlink, index: u32, discipline: bool) {

@@ -21,6 +21,7 @@
 #![deny(unsafe_code)]
 
 mod attach;
+mod away;
 mod bpffs;
 mod clock;
 mod control;

@@ -61,6 +61,8 @@ pub struct Port {
     pub mtu: u32,
     /// Whether it is up.
     pub up: bool,
+    /// It is gone, or has lost its addresses; those here are its last ones, which it may get back.
+    pub away: bool,
     /// Whether it carries bare IP packets.
     pub layer3: bool,
     /// Its addresses, the preferred one first.

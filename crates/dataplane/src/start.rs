@@ -14,6 +14,7 @@ use masq_flow::{NextHop, NextHopId, NextHopState, NextHopValue, Reader, Secret, 
 use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
+use crate::away::Remembered;
 use crate::control::{Chain, Control, missing, names, surroundings};
 use crate::error::StartError;
 use crate::handle::Handle;
@@ -74,7 +75,7 @@ impl Start {
         bpffs::ensure(&bpffs)?;
         let pins = Pins::create(&bpffs, &self.options.instance)?;
         let mut programs = Programs::load(pins, self.options.layout, self.options.attachment)?;
-        self.check_claims(&programs, &ports)?;
+        self.check_claims(&programs, &state, &ports)?;
 
         let own = self.make_pair(&mut netlink, &mut mirror)?;
         let memory = programs.memory()?;
@@ -87,7 +88,9 @@ impl Start {
             miss_burst: self.options.miss_burst,
         })?;
 
-        let surroundings = surroundings(&*configuration, &mirror, own);
+        let mut surroundings = surroundings(&*configuration, &mirror, own);
+        let mut remembered = Remembered::default();
+        remembered.complete(&mut surroundings);
         let policy = configuration.policy(&surroundings);
         let sockets = sockets::in_use().unwrap_or_default();
         let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
@@ -117,6 +120,7 @@ impl Start {
             attached: Default::default(),
             // Whatever was entered before is not what is wanted, so it is entered anew or removed.
             addresses: addresses.into_iter().map(|ip| (ip, AddressFlags::empty())).collect(),
+            remembered,
             policy,
             sockets,
         };
@@ -180,14 +184,22 @@ impl Start {
         }
     }
 
-    fn check_claims(&self, programs: &Programs, ports: &Surroundings) -> Result<(), StartError> {
+    fn check_claims(
+        &self,
+        programs: &Programs,
+        state: &State,
+        ports: &Surroundings,
+    ) -> Result<(), StartError> {
+        let (run, own) = (&self.options.run, &self.options.instance);
         for port in &ports.ports {
-            if programs.is_claimed(port.id.0, &port.name) {
-                let bpffs = self.instance.bpffs();
-                return Err(StartError::Claimed {
-                    interface: port.name.clone(),
-                    instance: instance::owner(&bpffs, &self.options.instance, port.id.0),
-                });
+            let index = port.id.0;
+            let owner = if programs.is_claimed(index, &port.name) {
+                Some(instance::owner_of_link(&self.instance.bpffs(), own, index))
+            } else {
+                instance::owner_of_filter(run, own, state.namespace(), index)
+            };
+            if let Some(instance) = owner {
+                return Err(StartError::Claimed { interface: port.name.clone(), instance });
             }
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! Namespaces for the tests of this crate: nothing of a test is seen outside its own thread.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 /// Runs a test on a thread of its own with its own network and mounts: an empty `/run/masq` with a
 /// BPF file system, and no interface but the loopback.
@@ -90,4 +91,17 @@ pub(crate) fn tries(command: &str) -> bool {
 /// Leaves the network of this thread for an empty one; mounts stay.
 pub(crate) fn enter_new_network() {
     unshare(UnshareFlags::NEWNET);
+}
+
+/// Runs a function in the network of a host made by [`gateway_topology`], on a thread of its own.
+pub(crate) fn on_host<R: Send>(name: &str, function: impl FnOnce() -> R + Send) -> R {
+    let namespace = std::fs::File::open(Path::new("/run/netns").join(name)).unwrap();
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            let network = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), network).unwrap();
+            function()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }

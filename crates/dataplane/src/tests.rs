@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
@@ -9,7 +11,7 @@ use masq_flow::Layout;
 
 use super::*;
 use crate::testing::{
-    enter_new_network, gateway_topology, in_namespaces, run, run_all, succeeds, tries,
+    enter_new_network, gateway_topology, in_namespaces, on_host, run, run_all, succeeds, tries,
 };
 
 /// Interfaces by name, and the policy that a user without a configuration gets.
@@ -266,5 +268,97 @@ fn the_outside_address_is_followed() {
         assert!(tries(ping));
         run_all("ip address del 203.0.113.1/24 dev wan \n ip address add 203.0.113.77/24 dev wan");
         assert!(tries(ping), "from the new address");
+    });
+}
+
+#[test]
+fn a_connection_outlives_the_daemon() {
+    in_namespaces(|| {
+        gateway_topology();
+        let first = gateway();
+        let listener = on_host("outside", || TcpListener::bind("203.0.113.178:8888").unwrap());
+        let mut inside = on_host("inside", || TcpStream::connect("203.0.113.178:8888").unwrap());
+        let (mut outside, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), "203.0.113.1".parse::<IpAddr>().unwrap());
+        let mut talk = |words: &[u8]| {
+            let mut heard = vec![0; words.len()];
+            inside.write_all(words).unwrap();
+            outside.read_exact(&mut heard).unwrap();
+            outside.write_all(&heard).unwrap();
+            inside.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, words);
+        };
+        talk(b"hello");
+        first.stop();
+        let second = gateway();
+        talk(b"still there?");
+        let adopted = second.stats().unwrap().worker.engine.adopted;
+        assert!(adopted >= 1, "{adopted} sessions taken over");
+        assert_eq!(second.flows().sessions().count() as u64, adopted, "and no other made");
+    });
+}
+
+#[test]
+fn a_megabyte_passes_intact_each_way() {
+    in_namespaces(|| {
+        gateway_topology();
+        let _gateway = gateway();
+        let data: Vec<u8> =
+            (0..1_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let listener = on_host("outside", || TcpListener::bind("203.0.113.178:8888").unwrap());
+        let mut inside = on_host("inside", || TcpStream::connect("203.0.113.178:8888").unwrap());
+        let (mut outside, _) = listener.accept().unwrap();
+        let (mut from_inside, mut from_outside) =
+            (inside.try_clone().unwrap(), outside.try_clone().unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| inside.write_all(&data).unwrap());
+            // What arrives outside goes back as it is.
+            scope.spawn(|| std::io::copy(&mut from_outside, &mut outside));
+            let mut heard = vec![0; data.len()];
+            from_inside.read_exact(&mut heard).unwrap();
+            assert!(heard == data, "what came back is what was sent");
+            from_inside.shutdown(std::net::Shutdown::Both).unwrap();
+        });
+    });
+}
+
+#[test]
+fn clsact_gateways_come_and_go_like_others() {
+    in_namespaces(|| {
+        gateway_topology();
+        let before = traces();
+        let options = Options { attachment: Attachment::Clsact, ..options() };
+        let gateway = start(options.clone(), Box::new(PLAIN)).unwrap();
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+        gateway.stop();
+        let again = start(options.clone(), Box::new(PLAIN)).unwrap();
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+        let other = Options { instance: "other".to_owned(), ..options };
+        let claimed = start(other, Box::new(PLAIN)).unwrap_err();
+        assert!(matches!(claimed, StartError::Claimed { .. }), "{claimed}");
+        again.stop();
+        detach(Path::new(RUN), "test").unwrap();
+        assert_eq!(traces(), before);
+        assert!(!run("tc qdisc show dev lan").contains("clsact"), "masq made it");
+    });
+}
+
+#[test]
+fn a_gateway_without_its_punt_port_ends() {
+    in_namespaces(|| {
+        gateway_topology();
+        let gateway = gateway();
+        run("ip link del masq0-test");
+        let end = clock::now() + Duration::from_secs(5);
+        while gateway.is_running() {
+            assert!(clock::now() < end, "it goes on without a punt port");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        gateway.stop();
+        let _again = start(options(), Box::new(PLAIN)).unwrap();
+        assert!(
+            tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"),
+            "and can be started anew"
+        );
     });
 }

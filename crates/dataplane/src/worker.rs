@@ -117,7 +117,7 @@ impl Worker {
         let mut again = None;
         loop {
             if let Err(error) = self.sleep(again) {
-                self.ends.wishes.send(Wish::Ended(format!("poll: {error}")));
+                self.ends.wishes.send(Wish::Ended(error.to_string()));
                 return;
             }
             match self.round() {

@@ -282,3 +282,19 @@ fn the_punt_pair_is_made_and_goes_as_one() {
         assert!(left.links().named("masq1-test").is_none());
     });
 }
+
+#[test]
+fn lost_announcements_are_noticed() {
+    in_namespaces(|| {
+        let watch = Watch::open().unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&watch, 1).unwrap();
+        for n in 0..20 {
+            run(&format!("ip link add flood{n} type bridge"));
+        }
+        let mut heard = core::iter::from_fn(|| match watch.hear().unwrap() {
+            Heard::Nothing => None,
+            heard @ (Heard::Changes(_) | Heard::Lost) => Some(heard),
+        });
+        assert!(heard.any(|heard| matches!(heard, Heard::Lost)));
+    });
+}
