@@ -35,9 +35,22 @@ impl ActivityLine {
     /// Notes a packet of `length` bytes (its IP total length) seen at `now_ns`.
     #[inline(always)]
     pub fn stamp(&self, now_ns: u64, direction: Direction, length: u32, tcp: Option<TcpMark>) {
+        self.stamp_several(now_ns, direction, 1, u64::from(length), tcp);
+    }
+
+    /// Notes several packets that came as one, of `length` bytes together.
+    #[inline(always)]
+    pub fn stamp_several(
+        &self,
+        now_ns: u64,
+        direction: Direction,
+        packets: u32,
+        length: u64,
+        tcp: Option<TcpMark>,
+    ) {
         let i = direction.index();
-        self.packets[i].add(1);
-        self.bytes[i].add(u64::from(length));
+        self.packets[i].add(u64::from(packets));
+        self.bytes[i].add(length);
         self.last_seen[i].store(now_ns);
         if let Some(mark) = tcp {
             self.tcp[i].note(mark);
@@ -49,6 +62,15 @@ impl ActivityLine {
     #[must_use]
     pub fn last_seen(&self, direction: Direction) -> u64 {
         self.last_seen[direction.index()].load()
+    }
+
+    /// The highest acknowledgement that was sent in `direction`, if any was.
+    #[inline(always)]
+    #[must_use]
+    pub fn acknowledged(&self, direction: Direction) -> Option<u32> {
+        let marks = &self.tcp[direction.index()];
+        let any = marks.flags.load() & u32::from(TcpMark::ACK) != 0;
+        if any { Some(marks.acknowledged.load()) } else { None }
     }
 
     /// A copy of everything.
@@ -172,6 +194,34 @@ mod tests {
         let ingress = activity[Direction::Ingress];
         assert_eq!((ingress.packets, ingress.bytes, ingress.last_seen_ns), (1, 1500, 15));
         assert_eq!(activity.last_seen_ns(), 20);
+    }
+
+    #[test]
+    fn segments_that_came_as_one_count_each() {
+        let line = ActivityLine::default();
+        line.stamp_several(10, Direction::Egress, 3, 4200, None);
+        let egress = line.load()[Direction::Egress];
+        assert_eq!((egress.packets, egress.bytes), (3, 4200));
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_before_the_first_acknowledgement() {
+        let line = ActivityLine::default();
+        line.stamp(
+            1,
+            Direction::Egress,
+            40,
+            Some(TcpMark { flags: TcpMark::SYN, acknowledgement: 0 }),
+        );
+        assert_eq!(line.acknowledged(Direction::Egress), None);
+        line.stamp(
+            1,
+            Direction::Egress,
+            40,
+            Some(TcpMark { flags: TcpMark::ACK, acknowledgement: 0 }),
+        );
+        assert_eq!(line.acknowledged(Direction::Egress), Some(0));
+        assert_eq!(line.acknowledged(Direction::Ingress), None);
     }
 
     #[test]

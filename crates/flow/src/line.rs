@@ -12,8 +12,8 @@ use crate::direction::{Direction, PerDirection};
 use crate::key::{pack_ports, pack_v4, pack_v6, unpack_ports, unpack_v4, unpack_v6};
 use crate::nexthop::{NextHop, NextHopId};
 use crate::record::{
-    ADDRESSES, CONTINUATION, DELTAS, EPOCH, FLAGS, KIND, MORE, NEXT_HOPS, OCCUPIED, ORIGINAL_V6,
-    PORTS, REPLY_V6, Record, SEQUENCE, families, is_wide,
+    ADDRESSES, CONTINUATION, DELTAS, EPOCH, FLAGS, INTERFACES, KIND, MORE, NEXT_HOPS, OCCUPIED,
+    ORIGINAL_V6, PORTS, REPLY_V6, Record, SEQUENCE, families, is_wide,
 };
 use crate::session::{Flags, Session, Unencodable, translated_protocol};
 use crate::word::release;
@@ -291,7 +291,6 @@ impl Line {
 
 const RULE_PATH: usize = 12;
 const CREATED: usize = 13;
-const INTERFACES: usize = 14;
 
 const fn next_even(sequence: u32) -> u32 {
     // A used record never has number 0, which means "never used".

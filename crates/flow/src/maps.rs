@@ -209,12 +209,14 @@ bitflags! {
 pub enum Counter {
     /// Left to the host.
     Passed = 0,
-    /// Translated by the programs.
+    /// Translated by the TC program.
     Translated = 1,
     /// Sent where the worker said.
     Returned = 2,
     /// Handed to the host by the worker.
     ReturnedLocal = 3,
+    /// Translated by the XDP program.
+    TranslatedXdp = 4,
 }
 
 impl Counter {

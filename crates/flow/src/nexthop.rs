@@ -75,6 +75,8 @@ pub struct NextHopValue {
     pub ifindex: u32,
     /// A device without link-layer header (tun, ppp, wireguard): the addresses mean nothing.
     pub layer3: bool,
+    /// The interface takes what an XDP program redirects to it.
+    pub xdp: bool,
     /// The largest packet that may be sent to it.
     pub mtu: u32,
     /// Its link-layer address.
@@ -108,6 +110,7 @@ impl NextHop {
 
     const READY: u32 = 1;
     const LAYER3: u32 = 1;
+    const XDP: u32 = 1 << 1;
 
     /// What the fast path needs, if packets can be sent: interface, MTU, and the first twelve bytes
     /// of the frame (none of a device without link-layer header).
@@ -119,10 +122,12 @@ impl NextHop {
             return None;
         }
         acquire();
+        let flags = self.flags.load();
         let ready = Ready {
             ifindex: self.ifindex.load(),
             mtu: self.mtu.load(),
-            layer3: self.flags.load() & Self::LAYER3 != 0,
+            layer3: flags & Self::LAYER3 != 0,
+            xdp: flags & Self::XDP != 0,
             addresses: [
                 self.addresses[0].load(),
                 self.addresses[1].load(),
@@ -143,10 +148,12 @@ impl NextHop {
         acquire();
         let words = [0, 1, 2].map(|i: usize| self.addresses[i].load());
         let bytes: [[u8; 6]; 2] = zerocopy::transmute!(words);
+        let flags = self.flags.load();
         let value = NextHopValue {
             state: NextHopState::from_word(self.state.load()),
             ifindex: self.ifindex.load(),
-            layer3: self.flags.load() & Self::LAYER3 != 0,
+            layer3: flags & Self::LAYER3 != 0,
+            xdp: flags & Self::XDP != 0,
             mtu: self.mtu.load(),
             destination: bytes[0],
             source: bytes[1],
@@ -168,7 +175,9 @@ impl NextHop {
         }
         self.state.store(value.state.to_word());
         self.ifindex.store(value.ifindex);
-        self.flags.store(if value.layer3 { Self::LAYER3 } else { 0 });
+        let layer3 = if value.layer3 { Self::LAYER3 } else { 0 };
+        let xdp = if value.xdp { Self::XDP } else { 0 };
+        self.flags.store(layer3 | xdp);
         self.mtu.store(value.mtu);
         self.generation.store(value.generation);
         release();
@@ -185,6 +194,8 @@ pub struct Ready {
     pub mtu: u32,
     /// There is no link-layer header to write.
     pub layer3: bool,
+    /// The interface takes what an XDP program redirects to it.
+    pub xdp: bool,
     /// The first twelve bytes of the frame.
     pub addresses: [u32; 3],
 }
@@ -197,6 +208,7 @@ mod tests {
         state: NextHopState::Ready,
         ifindex: 7,
         layer3: false,
+        xdp: true,
         mtu: 1492,
         destination: [2, 0, 0, 0, 0, 1],
         source: [2, 0, 0, 0, 0, 2],
@@ -227,7 +239,8 @@ mod tests {
         let ready = hop.ready().unwrap();
         let head: [u8; 12] = zerocopy::transmute!(ready.addresses);
         assert_eq!(head, [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
-        assert_eq!((ready.ifindex, ready.mtu, ready.layer3), (7, 1492, false));
+        assert_eq!((ready.ifindex, ready.mtu), (7, 1492));
+        assert_eq!((ready.layer3, ready.xdp), (false, true));
     }
 
     #[test]

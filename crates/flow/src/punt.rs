@@ -115,18 +115,27 @@ bitflags! {
     }
 }
 
-/// Why a packet was not handled by the programs.
+/// Why a packet was not handled by the programs: the one list of what the engine sees.
+///
+/// With the fast path off, packets of sessions are [`Hairpin`](Self::Hairpin),
+/// [`Inside`](Self::Inside), [`Owned`](Self::Owned) or [`Protocol`](Self::Protocol). With it on,
+/// those reasons are left to packets without a session, and a packet that has one and is punted is
+/// so for one of the other reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PuntReason {
-    /// A fragment.
+    /// A fragment: only reassembled does it show whose it is.
     Fragment,
     /// From inside, to an outside address of ours.
     Hairpin,
-    /// An error message of ICMP.
+    /// An error message of ICMP: what it is about stands inside.
     IcmpError,
-    /// From inside, and of no session that may take the fast path.
+    /// From inside, to the world.
     Inside,
+    /// Its session's packets arrive elsewhere.
+    Interface,
+    /// Its headers do not agree with each other, or with its length.
+    Malformed,
     /// From outside, to a port that is ours by no session and of no socket.
     Miss,
     /// It is larger than its next hop takes.
@@ -135,37 +144,48 @@ pub enum PuntReason {
     NextHop,
     /// From outside, to an address that is not of this host.
     NotLocal,
+    /// It opens a connection, and may end the one that its session was for.
+    Opening,
     /// It has IP options.
     Options,
     /// From outside, of a session or to a port that is ours.
     Owned,
-    /// From outside, of a protocol without ports.
+    /// Of a protocol, or a kind of ICMP message, that only the engine translates.
     Protocol,
-    /// Its session says so.
+    /// A reset with the number that resets its session's connection (RFC 7857 §2.2).
+    Reset,
+    /// Its session says so, or is being changed.
     Session,
     /// Its session is of an earlier epoch.
     Stale,
     /// Its time to live ends here.
     Ttl,
+    /// Its checksum may be the one zero or the other, which only its content tells.
+    Zero,
 }
 
 impl PuntReason {
     /// Every reason, by number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Fragment,
         Self::Hairpin,
         Self::IcmpError,
         Self::Inside,
+        Self::Interface,
+        Self::Malformed,
         Self::Miss,
         Self::Mtu,
         Self::NextHop,
         Self::NotLocal,
+        Self::Opening,
         Self::Options,
         Self::Owned,
         Self::Protocol,
+        Self::Reset,
         Self::Session,
         Self::Stale,
         Self::Ttl,
+        Self::Zero,
     ];
 
     /// A name for counters and logs.
@@ -176,16 +196,21 @@ impl PuntReason {
             Self::Hairpin => "hairpin",
             Self::IcmpError => "icmp-error",
             Self::Inside => "inside",
+            Self::Interface => "interface",
+            Self::Malformed => "malformed",
+            Self::Miss => "miss",
             Self::Mtu => "mtu",
             Self::NextHop => "next-hop",
             Self::NotLocal => "not-local",
+            Self::Opening => "opening",
             Self::Options => "options",
             Self::Owned => "owned",
-            Self::Miss => "miss",
             Self::Protocol => "protocol",
+            Self::Reset => "reset",
             Self::Session => "session",
             Self::Stale => "stale",
             Self::Ttl => "ttl",
+            Self::Zero => "zero",
         }
     }
 }

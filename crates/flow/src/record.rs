@@ -93,6 +93,13 @@ impl Record {
         self.line[PORTS + direction.index()].load()
     }
 
+    /// The interface at which packets of `direction` arrive; 0 where any will do.
+    #[inline(always)]
+    #[must_use]
+    pub fn interface(&self, direction: Direction) -> u32 {
+        self.line[INTERFACES + direction.index()].load()
+    }
+
     /// How an IPv4 packet of `direction` is changed. Counts only in a narrow record.
     #[inline(always)]
     #[must_use]
@@ -191,6 +198,7 @@ pub(crate) const KIND: usize = 8;
 pub(crate) const NEXT_HOPS: usize = 9;
 pub(crate) const DELTAS: usize = 10;
 pub(crate) const FLAGS: usize = 11;
+pub(crate) const INTERFACES: usize = 14;
 
 /// Where the addresses of a continuation begin.
 pub(crate) const MORE: usize = 4;
