@@ -18,6 +18,8 @@ pub struct Link {
     pub port: PortId,
     /// Its name.
     pub name: String,
+    /// It is gone, or has lost its addresses; those here are its last ones.
+    pub away: bool,
     /// The host's own addresses on it, the primary one first.
     pub addresses: Vec<Ipv4Addr>,
     /// The networks that are reached through it, connected and routed.
@@ -98,6 +100,7 @@ fn outside(config: &OutsideConfig, link: &Link, own: &BTreeSet<Ipv4Addr>) -> Out
     };
     let shared_with_host = addresses.iter().any(|address| own.contains(address));
     Outside {
+        away: link.away,
         shared_with_host,
         mapping: config.nat.mapping.into(),
         filtering: config.nat.filtering.into(),
@@ -130,6 +133,7 @@ mod tests {
         Link {
             port: PortId(port),
             name: name.into(),
+            away: false,
             addresses: vec![address],
             networks: vec![EnginePrefix::v4(address, length)],
         }

@@ -125,6 +125,9 @@ pub struct Outside {
     pub port: PortId,
     /// The addresses that stand for the inside hosts; none while the interface has none.
     pub addresses: Vec<IpAddr>,
+    /// The interface is gone, or has lost its addresses, and may come back with them: its sessions
+    /// wait, and nothing leaves with the addresses, which are its last ones.
+    pub away: bool,
     /// The host itself uses the addresses too: what is nobody's mapping is the host's.
     pub shared_with_host: bool,
     /// What an outside endpoint depends on.
@@ -147,6 +150,7 @@ impl Outside {
         Self {
             port,
             addresses,
+            away: false,
             shared_with_host: true,
             mapping: Mapping::EndpointIndependent,
             filtering: Filtering::AddressAndPortDependent,

@@ -59,6 +59,9 @@ impl Engine {
             | Route::Local
             | Route::Unicast(_) => return Some(Err(self.refuse(arrival, packet, route))),
         };
+        if self.policy.outside(hop.port).is_some_and(|outside| outside.away) {
+            return Some(Err(DropReason::NoOutsideAddress));
+        }
         let (slot, session) = self.reopened(arrival.now, packet, slot, session);
         Some(self.carry(arrival, packet, (slot, session, direction), hop))
     }

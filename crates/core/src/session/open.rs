@@ -103,7 +103,7 @@ impl Sessions {
         remote: Endpoint,
     ) -> Result<Endpoint, DropReason> {
         let pool = &outside.addresses;
-        if pool.is_empty() {
+        if pool.is_empty() || outside.away {
             return Err(DropReason::NoOutsideAddress);
         }
         let (start, tries) = match outside.pooling {

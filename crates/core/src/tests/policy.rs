@@ -57,6 +57,27 @@ fn without_any_address_nothing_leaves_and_the_next_one_is_used() {
 }
 
 #[test]
+fn sessions_wait_for_an_outside_that_is_away_and_go_on_with_the_address_they_had() {
+    let mut net = Net::new();
+    let mut connection = Connection::open(&mut net, c1(6000), s1(80));
+    net.apply(|policy| policy.outsides[0].away = true);
+    let segment = make::tcp(c1(6000), s1(80), Flags::ACK, 1001, 5001, b"");
+    let answer = net.send_out(&segment);
+    assert_eq!(answer.drop_reason(), Some(DropReason::NoOutsideAddress));
+    let answer = net.send_out(&make::udp(c1(5000), s1(9), b""));
+    assert_eq!(answer.drop_reason(), Some(DropReason::NoOutsideAddress));
+    net.apply(|policy| policy.outsides[0].away = false);
+    connection.works(&mut net);
+
+    net.apply(|policy| policy.outsides[0].away = true);
+    net.apply(|policy| {
+        policy.outsides[0].away = false;
+        policy.outsides[0].addresses = vec![Y.parse().unwrap()];
+    });
+    assert_eq!(net.sessions(), 0, "it came back with another address");
+}
+
+#[test]
 fn a_policy_that_changes_nothing_of_a_session_leaves_it_alone() {
     let mut net = Net::new();
     let mut connection = Connection::open(&mut net, c1(6000), s1(80));

@@ -38,6 +38,7 @@ pub(super) fn link(port: &Port) -> Link {
     Link {
         port: port.id,
         name: port.name.clone(),
+        away: port.away,
         addresses: addresses.collect(),
         networks: port.networks.clone(),
     }

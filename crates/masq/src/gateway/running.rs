@@ -248,6 +248,7 @@ mod tests {
             side: Realm::Inside,
             mtu: 1500,
             up: true,
+            away: false,
             layer3: false,
             addresses: vec![address],
             networks: vec![Prefix::v4(Ipv4Addr::new(192, 168, 1, 0), 24)],
