@@ -11,10 +11,10 @@
 //!                                 Engine, Router ───────────────────────────► next hops, table
 //! ```
 //!
-//! - [`start`] checks, loads, attaches, and gives a [`Handle`]; a failed start leaves nothing.
+//! - [`start()`] checks, loads, attaches, and gives a [`Handle`]; a failed start leaves nothing.
 //! - [`Configuration`] is what the administrator wants, as the caller understands it.
-//! - [`detach`] removes every trace of an instance that is not running.
-//! - [`doctor`] says whether this host can run it.
+//! - [`detach()`] removes every trace of an instance that is not running.
+//! - [`doctor()`] says whether this host can run it.
 //!
 //! Everything that needs `unsafe` is in the module `sys`.
 

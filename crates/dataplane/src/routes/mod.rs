@@ -1,6 +1,6 @@
 //! A mirror of the kernel's routing: links, addresses, policy rules, routing tables, neighbours.
 //!
-//! The mirror is pure: it is fed with [`Change`]s, which [`decode`] makes from rtnetlink messages,
+//! The mirror is pure: it is fed with [`Change`]s, which [`decode()`] makes from rtnetlink messages,
 //! and answers the question "where would the kernel send a packet like this" ([`Mirror::lookup`])
 //! without asking the kernel. It can be wrong for the moment that a notification takes, and it is
 //! replaced as a whole when notifications were lost.
