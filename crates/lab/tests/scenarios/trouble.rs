@@ -17,7 +17,9 @@ pub(crate) fn a_connection_outlives_its_idle_timeout_or_not() -> Scenario {
             lab.gateway.namespace().set_sysctl(setting, "2")?;
         }
         let shell = peer::shell_service(&lab.server, 22)?;
-        let mut session = peer::Shell::open(lab.workstation(), shell.address())?;
+        // A port outside the slice that the gateway keeps for itself, so that it is preserved.
+        let stream = lab.workstation().connect_from(40_000, shell.address())?;
+        let mut session = peer::Shell::on(stream)?;
         session.say("hello")?;
         let port = last_peer(&shell).port().to_string();
         assert!(gateway.flows()?.contains(&port), "the flow is listed");
