@@ -81,12 +81,13 @@ impl Connection {
         net.send_in(&make::tcp(self.remote, self.outside, flags, sequence, ack, data))
     }
 
-    /// Data goes both ways.
+    /// Data goes both ways. The remote is first, since a segment of the inside host would make a
+    /// lost session anew.
     #[track_caller]
     pub(in crate::tests) fn works(&mut self, net: &mut Net) {
-        self.egress(net, Flags::ACK | Flags::PSH, b"question");
-        self.ingress(net, Flags::ACK | Flags::PSH, b"answer");
-        self.egress(net, Flags::ACK, b"");
+        self.ingress(net, Flags::ACK | Flags::PSH, b"question");
+        self.egress(net, Flags::ACK | Flags::PSH, b"answer");
+        self.ingress(net, Flags::ACK, b"");
     }
 
     /// Both ends close.
