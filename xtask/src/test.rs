@@ -19,7 +19,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     process::run(process::cargo(root).args(["build", "--workspace"]))?;
     let (passed, outcomes) = process::run_tests(
         process::cargo(root)
-            .args(["test", "--workspace"])
+            .args(["test", "--workspace", "--no-fail-fast"])
             .args(arguments)
             // Where networks cannot be made, a lab test fails. It must not pass by doing nothing.
             .env("MASQ_REQUIRE_NETNS", "1"),
