@@ -209,6 +209,11 @@ impl Control {
             match wish {
                 Wish::Resolve(key) => {
                     let Some(neighbour) = key.neighbour else { continue };
+                    if !self.may_ask(key.link) {
+                        // Asked again when the link gets an address.
+                        tracing::debug!(link = key.link, "no address to ask for a neighbour with");
+                        continue;
+                    }
                     if let Err(error) = self.netlink.resolve(key.link, neighbour) {
                         // The link may have gone meanwhile; the next hop fails by its timeout.
                         tracing::debug!(link = key.link, %error, "cannot resolve a neighbour");
@@ -221,6 +226,24 @@ impl Control {
             }
         }
         true
+    }
+
+    /// Whether the kernel may resolve neighbours on a link: where it would name an inside address
+    /// as the one who asks, only on the inside.
+    ///
+    /// The kernel itself is asked, because the moment between two addresses of a line is when
+    /// neighbours get lost, and news of it may still be under way.
+    fn may_ask(&mut self, index: u32) -> bool {
+        let links = self.links.links();
+        let Some(link) = links.get(index) else { return false };
+        if self.configuration.side(&link.name) == Some(Realm::Inside) {
+            return true;
+        }
+        let fallback = links.vrf_of(link).map_or(LOOPBACK, |vrf| vrf.index);
+        self.netlink.can_ask_on(index, fallback).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot see whether a neighbour may be asked for");
+            false
+        })
     }
 
     fn obey(&mut self) -> bool {
@@ -515,6 +538,8 @@ fn interface(side: Realm, link: &Link) -> Interface {
 
 /// The ports that the kernel shall not take for the host's own connections.
 const RESERVED: &str = "net/ipv4/ip_local_reserved_ports";
+/// The number of the loopback interface, in every network namespace.
+const LOOPBACK: u32 = 1;
 /// How often the host's sockets are listed.
 const SOCKETS_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a fresh picture waits for more changes.

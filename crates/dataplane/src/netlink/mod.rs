@@ -20,7 +20,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::address::{AddressMessage, AddressScope};
 use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
@@ -111,6 +111,29 @@ impl Netlink {
         message.attributes.push(NeighbourAttribute::Destination(destination));
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
         self.request("resolving a neighbour", flags, RouteNetlinkMessage::NewNeighbour(message))
+    }
+
+    /// Whether the kernel, asked to resolve a neighbour on a link, would do so in the name of an
+    /// address of that link, or of `fallback`.
+    ///
+    /// An ARP request names its sender. On a link without an address of its own the kernel takes
+    /// one of another interface, whatever `arp_announce` says: of the loopback interface, or of the
+    /// VRF that the link belongs to, if it has one, else of any.
+    pub(crate) fn can_ask_on(&mut self, link: u32, fallback: u32) -> Result<bool, NetlinkError> {
+        let mut can = false;
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        let dump = RouteNetlinkMessage::GetAddress(message);
+        let take = |_, message: &RouteNetlinkMessage| {
+            let RouteNetlinkMessage::NewAddress(message) = message else { return };
+            let (index, scope) = (message.header.index, message.header.scope);
+            let wide = matches!(scope, AddressScope::Universe | AddressScope::Site);
+            let on_link = index == link && (wide || scope == AddressScope::Link);
+            can |= on_link || (index == fallback && wide);
+        };
+        self.exchange(dump, NLM_F_DUMP, take)
+            .map_err(|source| NetlinkError { request: "listing addresses", source })?;
+        Ok(can)
     }
 
     /// Sends a request and waits until the kernel says that it was carried out.

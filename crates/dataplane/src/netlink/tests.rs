@@ -260,6 +260,32 @@ fn the_kernel_resolves_neighbours_on_request() {
 }
 
 #[test]
+fn neighbours_are_asked_for_in_the_name_of_the_link_or_of_the_host() {
+    in_namespaces(|| {
+        run_all(TOPOLOGY);
+        let mut netlink = Netlink::open().unwrap();
+        let mirror = netlink.picture().unwrap();
+        let index = |name: &str| mirror.links().named(name).unwrap().index;
+        let (lo, wan) = (index("lo"), index("wan"));
+        let mut asks = |expected: bool| {
+            assert_eq!(netlink.can_ask_on(wan, lo).unwrap(), expected, "{}", run("ip address"));
+        };
+        asks(true);
+        run("ip address del 203.0.113.1/24 dev wan");
+        asks(false);
+        run("ip address add 203.0.113.1/24 dev wan scope host");
+        asks(false);
+        run("ip address add 169.254.1.1/16 dev wan scope link");
+        asks(true);
+        run("ip address flush dev wan");
+        run("ip address add 198.51.100.77/32 dev lo scope host");
+        asks(false);
+        run("ip address add 198.51.100.78/32 dev lo");
+        asks(true);
+    });
+}
+
+#[test]
 fn the_punt_pair_is_made_and_goes_as_one() {
     in_namespaces(|| {
         let mut netlink = Netlink::open().unwrap();

@@ -91,7 +91,12 @@ impl Links {
     /// The routing table of the VRF that the interface belongs to, or is.
     pub fn vrf_table(&self, index: u32) -> Option<u32> {
         let link = self.get(index)?;
-        link.vrf_table.or_else(|| self.get(link.master?)?.vrf_table)
+        link.vrf_table.or_else(|| self.vrf_of(link)?.vrf_table)
+    }
+
+    /// The VRF that the interface belongs to.
+    pub fn vrf_of(&self, link: &Link) -> Option<&Link> {
+        self.get(link.master?).filter(|master| master.vrf_table.is_some())
     }
 
     /// Takes a new or changed interface; true if anything changed.

@@ -159,8 +159,15 @@ impl NextHops {
         }
     }
 
-    /// Tries the next hops on a link again that failed, because the link is not what it was.
+    /// Tries the next hops on a link again that failed, and asks again for those that did not
+    /// answer so far, because the link is not what it was.
     pub fn retry_link(&mut self, now: Instant, mirror: &Mirror, link: u32) {
+        for entry in self.entries.iter_mut().flatten() {
+            if entry.key.link == link && entry.value.state == NextHopState::Resolving {
+                entry.since = now;
+                self.resolve.push_back(entry.key);
+            }
+        }
         let failed = |entry: &Entry| {
             entry.key.link == link
                 && entry.value.state == NextHopState::Failed

@@ -54,8 +54,9 @@ impl Router {
             Change::Link(link) => Some((link.index, None)),
             Change::LinkGone(index) => Some((*index, None)),
             Change::Neighbour { link, address, .. } => Some((*link, Some(*address))),
-            Change::Address(_)
-            | Change::AddressGone(_)
+            // What could not be asked for without an address can be now.
+            Change::Address(address) => Some((address.link, None)),
+            Change::AddressGone(_)
             | Change::Route { .. }
             | Change::RouteGone { .. }
             | Change::Rule(_)
@@ -144,7 +145,7 @@ impl Routes for Router {
 
 #[cfg(test)]
 mod tests {
-    use super::super::link::tests::ethernet;
+    use super::super::link::tests::{address, ethernet};
     use super::super::rule::TABLE_MAIN;
     use super::super::table::tests::{prefix, via};
     use super::super::{Link, Neighbour, Placement, Route as KernelRoute, Rule};
@@ -197,6 +198,24 @@ mod tests {
         assert_eq!(router.next_hop_state(first.id), NextHopState::Ready);
         let (id, value) = core::iter::from_fn(|| router.poll_changed()).last().unwrap();
         assert_eq!((id, value.destination, value.ifindex), (first.id, MAC, 2));
+    }
+
+    #[test]
+    fn who_could_not_be_asked_for_is_when_the_link_gets_an_address() {
+        let mut router = router();
+        let id = ask(&router, "203.0.113.1").id;
+        let key = router.poll_resolve().unwrap();
+        assert_eq!(router.poll_resolve(), None);
+        router.set_now(Instant::from_nanos(4_000_000_000));
+        router.apply(Change::Address(address(2, "192.0.2.1", 24)));
+        assert_eq!(router.poll_resolve(), Some(key));
+        router.set_now(Instant::from_nanos(8_000_000_000));
+        assert_eq!(router.next_hop_state(id), NextHopState::Resolving, "it has its whole time");
+        router.set_now(Instant::from_nanos(9_000_000_000));
+        assert_eq!(router.next_hop_state(id), NextHopState::Failed);
+        router.apply(Change::Address(address(2, "192.0.2.2", 24)));
+        assert_eq!(router.poll_resolve(), Some(key));
+        assert_eq!(router.poll_resolve(), None);
     }
 
     #[test]
