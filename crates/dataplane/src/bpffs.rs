@@ -50,6 +50,12 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|fs| fs.f_type as u64 == BPF_FS_MAGIC)
 }
 
+/// Whether anything is pinned there. A fresh BPF file system shows two files of its own.
+pub(crate) fn is_in_use(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| Path::new(&name).extension().is_none())
+}
+
 /// Mounts the BPF file system there, unless it is mounted; refuses where the mount would not last.
 pub(crate) fn ensure(path: &Path) -> Result<(), BpffsError> {
     let path = path.to_owned();

@@ -99,6 +99,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The process may not lock enough memory for the AF_XDP socket.
+    #[error(
+        "not permitted to lock 32 MiB of memory for packets: give masq CAP_IPC_LOCK, or raise the \
+         limit (`ulimit -l unlimited`, in a systemd service LimitMEMLOCK=infinity)"
+    )]
+    LockedMemory,
     /// A file of the instance.
     #[error("cannot use {path}")]
     File {

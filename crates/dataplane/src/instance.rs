@@ -20,7 +20,7 @@ use crate::error::StartError;
 use crate::netlink::{Netlink, PuntPair, delete_link};
 use crate::punt::PUNT_MTU;
 use crate::state::State;
-use crate::sys;
+use crate::{bpffs, sys};
 
 /// An instance.
 #[derive(Clone, Debug)]
@@ -36,6 +36,14 @@ pub(crate) struct Belongings {
     pair: bool,
     state: bool,
     filters: BTreeSet<u32>,
+}
+
+/// Which of the places that all instances share there are at some moment.
+#[derive(Debug)]
+pub(crate) struct Places {
+    run: bool,
+    bpffs: bool,
+    mounted: bool,
 }
 
 /// Something could not be removed.
@@ -170,6 +178,28 @@ impl Instance {
             filters: BTreeSet::new(),
         };
         self.remove_beyond(&nothing)
+    }
+
+    /// Which of the shared places there are.
+    pub(crate) fn places(&self) -> Places {
+        let bpffs = self.bpffs();
+        let mounted = bpffs::is_mounted(&bpffs);
+        Places { run: self.run.exists(), bpffs: bpffs.exists(), mounted }
+    }
+
+    /// Removes the shared places that were not there before, unless somebody has come to use them.
+    pub(crate) fn remove_places_beyond(&self, before: &Places) {
+        let bpffs = self.bpffs();
+        if !before.mounted && bpffs::is_mounted(&bpffs) && !bpffs::is_in_use(&bpffs) {
+            let _ = rustix::mount::unmount(&bpffs, rustix::mount::UnmountFlags::empty());
+        }
+        // A directory that is not empty stays.
+        if !before.bpffs {
+            let _ = std::fs::remove_dir(&bpffs);
+        }
+        if !before.run {
+            let _ = std::fs::remove_dir(&self.run);
+        }
     }
 
     /// Whether the instance has anything on this host.

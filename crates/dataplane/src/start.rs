@@ -5,6 +5,7 @@
 //! that fails beside a predecessor's remains leaves those as they were, and one that fails on a
 //! fresh machine leaves nothing.
 
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 
@@ -41,6 +42,7 @@ pub fn start(
 ) -> Result<Handle, StartError> {
     let instance = Instance::new(&options.run, &options.instance)?;
     check_permission()?;
+    let places = instance.places();
     let had_lock = instance.has_lock();
     let lock = instance.lock()?;
     let before = instance.note();
@@ -53,6 +55,7 @@ pub fn start(
             if !had_lock {
                 instance.remove_lock();
             }
+            instance.remove_places_beyond(&places);
             instance::unlock(&lock);
             Err(plainly(error))
         }
@@ -254,8 +257,10 @@ impl Start {
     ) -> Result<PuntPort, StartError> {
         let pair = self.instance.pair();
         programs.attach_punt_port(&pair.near, (far, &pair.far))?;
-        let port = PuntPort::open(far, NextHop::COUNT as usize)
-            .map_err(|source| StartError::Socket { interface: pair.far.clone(), source })?;
+        let port = open_when_free(far).map_err(|source| match source.raw_os_error() {
+            Some(libc::ENOBUFS) => StartError::LockedMemory,
+            Some(_) | None => StartError::Socket { interface: pair.far.clone(), source },
+        })?;
         programs.set_socket(&port)?;
         Ok(port)
     }
@@ -298,6 +303,20 @@ impl Start {
         engine.handle_sockets(sockets.clone());
         engine.attach_owned(memory.owned.clone());
         Ok(engine)
+    }
+}
+
+/// Opens the punt port. The kernel gives up the socket of a predecessor a little after the process
+/// that had it has ended.
+fn open_when_free(far: u32) -> std::io::Result<PuntPort> {
+    let end = clock::now() + PATIENCE;
+    loop {
+        match PuntPort::open(far, NextHop::COUNT as usize) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && clock::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
     }
 }
 
@@ -357,5 +376,7 @@ fn channel() -> impl FnOnce(std::io::Error) -> StartError {
     StartError::system("make a channel between threads")
 }
 
+/// How long a predecessor's socket may take to go.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Events that wait for watchers at most.
 const EVENTS: usize = 8192;

@@ -1,16 +1,16 @@
 //! What only a daemon has: a life of its own, a configuration, and a way to be removed.
 
 use core::net::SocketAddrV4;
-use std::fs;
 
 use masq_lab::{
-    Daemon, Gateway, LATER, Lab, MasqOptions, Output, Result, SOON, Topology, masq_binary, peer,
+    Daemon, Deadline, Gateway, LATER, Lab, MasqOptions, Result, SOON, Topology, masq_binary, peer,
     wait_until,
 };
 
 use super::bulk::{converse, last_peer, only_the_gateway_was_seen};
 use super::datagrams::PROMPT;
 use super::packets::malformed;
+use super::refused::traces;
 use super::{Nat, Scenario, check, in_lab};
 
 #[test]
@@ -78,71 +78,49 @@ fn detaching_removes_every_trace() {
 }
 
 #[test]
-fn what_cannot_start_says_why_and_leaves_nothing() {
-    let config = "/run/wrong.toml";
-    let cases = [
-        ("unknown interface", "", &["--inside", "lan", "--outside", "nosuch"][..], "nosuch"),
-        ("one interface for both", "", &["--inside", "wan", "--outside", "wan"], "wan"),
-        ("malformed file", "[nat\n", &["--config", config], "wrong.toml:1"),
-        ("unknown key", "[nat]\nmaping = 'x'\n", &["--config", config], "mapping"),
-        ("no outside", "[[inside]]\ninterface = 'lan'\n", &["--config", config], "outside"),
-        ("missing file", "", &["--config", "/run/nosuch.toml"], "/run/nosuch.toml"),
-        ("bad name", "", &["--instance", "../x", "--inside", "lan", "--outside", "wan"], "../x"),
-    ];
-    in_masq_lab("what_cannot_start", |lab, program| {
-        let before = traces(lab)?;
-        for (what, text, arguments, expected) in cases {
-            lab.gateway.run(|| fs::write(config, text)).unwrap();
-            let all = [&["run"], arguments].concat();
-            refused(what, &lab.gateway.try_program(program, &all)?, expected);
-            lab.gateway.run(|| fs::remove_file(config)).unwrap();
-            assert_eq!(traces(lab)?, before, "{what}");
-        }
-        Ok(())
+fn a_daemon_that_cannot_go_on_ends_closed_and_says_so() {
+    let Some(binary) = masq_binary() else { return skip_without_program() };
+    in_lab("daemon::cannot_go_on", &Topology::new(), |lab| {
+        let mut gateway = Gateway::masq(lab, &MasqOptions::new(binary.clone()))?;
+        let shell = peer::shell_service(&lab.server, 22)?;
+        converse(lab.workstation(), &shell)?;
+        lab.gateway.namespace().set_sysctl("net.ipv4.ip_forward", "1")?;
+        lab.gateway.ip(&["link del masq0-lab".to_owned()])?;
+        let daemon = daemon(&mut gateway);
+        let status = daemon.process().expect("it was started").wait(SOON)?;
+        assert_eq!(status.code(), Some(1), "a service manager is told that it failed");
+        assert!(daemon.log().contains("the punt port is gone"), "{}", daemon.log());
+        lab.workstation().connect_within(shell.address(), PROMPT).unwrap_err();
+        daemon.restart()?;
+        converse(lab.workstation(), &shell)?;
+        only_the_gateway_was_seen(lab, &shell.seen_addresses());
+        lab.outside.check_leaks()
     });
 }
 
 #[test]
-fn without_permission_it_says_so() {
-    in_masq_lab("without_permission", |lab, program| {
-        let before = traces(lab)?;
-        let run = ["run", "--inside", "lan", "--outside", "wan"];
-        let without = ["--bounding-set", "-all", "--inh-caps", "-all", "--", program];
-        let output = lab.gateway.try_program("setpriv", &[&without[..], &run].concat())?;
-        refused("no capabilities", &output, "root");
-        assert_eq!(traces(lab)?, before);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_private_mount_namespace_without_a_bpffs_is_refused() {
-    in_masq_lab("private_mounts", |lab, program| {
-        lab.gateway.program("umount", &["/run/masq/bpf"])?;
-        let before = traces(lab)?;
-        let run = ["run", "--inside", "lan", "--outside", "wan"];
-        let output = lab.gateway.try_program(program, &run)?;
-        refused("no bpffs", &output, "mount -t bpf");
-        assert_eq!(traces(lab)?, before);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_second_instance_on_the_same_interface_is_refused() {
-    play("second_instance", None, |lab, gateway| {
+fn an_outside_without_an_address_asks_for_nobody() {
+    // Whatever the kernel says on such a link, it says in the name of an inside address.
+    play("without_address", None, |lab, _gateway| {
         let shell = peer::shell_service(&lab.server, 22)?;
         let mut session = peer::Shell::open(lab.workstation(), shell.address())?;
-        let before = traces(lab)?;
-        let program = masq_binary().unwrap();
-        let program = program.to_string_lossy();
-        for name in ["other", "lab"] {
-            let run = ["run", "--instance", name, "--inside", "lan", "--outside", "wan"];
-            refused(name, &lab.gateway.try_program(&program, &run)?, "lab");
-            assert_eq!(traces(lab)?, before, "{name}");
+        for _ in 0..3 {
+            session.say("before")?;
+            lab.gateway.ip(&[
+                "addr flush dev wan".to_owned(),
+                // A route that needs no address.
+                format!("route replace default via {} dev wan onlink", masq_lab::address::ISP),
+            ])?;
+            let lost = peer::ping(lab.workstation(), lab.server.address(), &["-c2", "-i", "0.3"])?;
+            assert_eq!(lost.received, 0, "{}", lost.text);
+            lab.outside.check_leaks()?;
+            lab.change_outside_address(lab.outside_address())?;
+            // The line has its address back, and nothing has to time out first.
+            let clock = Deadline::after(LATER);
+            session.say("after")?;
+            assert!(clock.elapsed() < SOON, "it took {:?}", clock.elapsed());
         }
-        session.say("the first one goes on")?;
-        assert!(gateway.flows()?.contains("22"));
+        assert_eq!(shell.seen().len(), 1, "it is still the same connection");
         Ok(())
     });
 }
@@ -240,16 +218,16 @@ fn reloading_changes_what_comes_after() {
         assert_eq!(last_peer(&echo), port, "the mapping stays");
         lab.second.udp(0)?.send_to(b"hello", port).unwrap();
         assert_eq!(peer::udp_receive(&socket, &mut [0; 16])?.0, 5, "strangers are let in");
-        // A file that is wrong changes nothing.
-        daemon.write_config("[nat]\nfiltering = 'sometimes'\n")?;
-        refused("reload", &daemon.try_ask(&["reload"])?, "filtering");
-        peer::udp_ask(&socket, echo.address(), b"as ever")?;
         Ok(())
     });
 }
 
 /// Plays with a daemon in a lab of two workstations.
-fn play(name: &str, config: Option<&'static str>, run: fn(&Lab, &mut Gateway) -> Result<()>) {
+pub(crate) fn play(
+    name: &str,
+    config: Option<&'static str>,
+    run: fn(&Lab, &mut Gateway) -> Result<()>,
+) {
     let scenario = Scenario::new(Topology::new().workstations(2), run);
     let scenario = match config {
         Some(config) => scenario.config(config),
@@ -259,7 +237,7 @@ fn play(name: &str, config: Option<&'static str>, run: fn(&Lab, &mut Gateway) ->
 }
 
 /// A lab in which no daemon runs, and the program's path.
-fn in_masq_lab(name: &str, run: impl FnOnce(&Lab, &str) -> Result<()>) {
+pub(crate) fn in_masq_lab(name: &str, run: impl FnOnce(&Lab, &str) -> Result<()>) {
     let Some(binary) = masq_binary() else { return skip_without_program() };
     let name = format!("daemon::{name}");
     in_lab(&name, &Topology::new(), |lab| run(lab, &binary.to_string_lossy()));
@@ -269,41 +247,8 @@ fn skip_without_program() {
     super::skip("there is no masq program; `cargo build -p masq` makes it");
 }
 
-fn daemon(gateway: &mut Gateway) -> &mut Daemon {
+pub(crate) fn daemon(gateway: &mut Gateway) -> &mut Daemon {
     gateway.daemon_mut().expect("this gateway is a daemon")
-}
-
-/// One clear message that names the matter, and an exit code that is not success.
-fn refused(what: &str, output: &Output, expected: &str) {
-    assert!(!output.status.success(), "{what} is refused");
-    assert!(output.status.code().is_some(), "{what}: {}", output.status);
-    assert!(
-        output.text().contains(expected),
-        "{what}: expected {expected:?} in:\n{}",
-        output.text()
-    );
-    assert!(!output.text().contains("panicked"), "{what}: {}", output.text());
-}
-
-/// Everything that a gateway might leave behind on its host.
-fn traces(lab: &Lab) -> Result<String> {
-    let mut text = String::new();
-    for question in [&["-br", "link"][..], &["route", "show", "table", "all"], &["rule"]] {
-        text += &lab.gateway.program("ip", question)?;
-    }
-    for interface in ["lan", "wan"] {
-        text += &lab.gateway.program("tc", &["qdisc", "show", "dev", interface])?;
-        text += &lab.gateway.program("tc", &["filter", "show", "dev", interface, "ingress"])?;
-    }
-    for setting in ["ip_forward", "ip_local_reserved_ports", "conf.lan.rp_filter"] {
-        text += &format!(
-            "{setting}={}\n",
-            lab.gateway.namespace().sysctl(&format!("net.ipv4.{setting}"))?
-        );
-    }
-    // The socket that the lab itself hears of readiness through is no trace of masq.
-    let files = &["/run", "-mindepth", "1", "!", "-path", "/run/notify"];
-    Ok(text + &lab.gateway.program("find", files)?)
 }
 
 /// The reasons for which something was dropped.

@@ -18,6 +18,7 @@ mod intruders;
 mod own;
 mod packets;
 mod path;
+mod refused;
 mod trouble;
 
 use core::panic::AssertUnwindSafe;

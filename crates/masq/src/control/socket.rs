@@ -23,37 +23,62 @@ pub(crate) fn default_path(instance: &str) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) listener: UnixListener,
-    path: PathBuf,
-    _lock: File,
+    _place: Place,
 }
 
 impl Socket {
     /// # Errors
     ///
-    /// When another daemon listens there, or the place cannot be written.
+    /// When another daemon listens there, or the place cannot be written. Nothing is left behind
+    /// then that was not there before.
     pub(crate) fn bind(instance: &str, path: &Path) -> Result<Self> {
+        let mut place = Place::take(instance, path)?;
+        clear(instance, path)?;
+        let listener = UnixListener::bind(path)
+            .with_context(|| format!("cannot listen on {}", path.display()))?;
+        place.listening = true;
+        fs::set_permissions(path, Permissions::from_mode(0o660))
+            .with_context(|| format!("cannot set the mode of {}", path.display()))?;
+        listener.set_nonblocking(true).context("cannot make the control socket non-blocking")?;
+        Ok(Self { listener, _place: place })
+    }
+}
+
+/// The locked place of a socket, given back when dropped.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// The socket's file is ours.
+    listening: bool,
+    /// The directory was made for it.
+    directory: Option<PathBuf>,
+    _lock: File,
+}
+
+impl Place {
+    fn take(instance: &str, path: &Path) -> Result<Self> {
         let directory = path.parent().unwrap_or_else(|| Path::new("/"));
+        let made = (!directory.exists()).then(|| directory.to_owned());
         fs::create_dir_all(directory).with_context(|| {
             let hint = if is_root() { "" } else { ": run masq as root" };
             format!("cannot create {}{hint}", directory.display())
         })?;
         let lock = lock(instance, &path.with_extension("lock"))?;
-        clear(instance, path)
-            .inspect_err(|_| drop(fs::remove_file(path.with_extension("lock"))))?;
-        let listener = UnixListener::bind(path)
-            .with_context(|| format!("cannot listen on {}", path.display()))?;
-        fs::set_permissions(path, Permissions::from_mode(0o660))
-            .with_context(|| format!("cannot set the mode of {}", path.display()))?;
-        listener.set_nonblocking(true).context("cannot make the control socket non-blocking")?;
-        Ok(Self { listener, path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), listening: false, directory: made, _lock: lock })
     }
 }
 
-impl Drop for Socket {
+impl Drop for Place {
     fn drop(&mut self) {
+        if self.listening {
+            let _ = fs::remove_file(&self.path);
+        }
         // The lock's file goes last, while the lock is still held.
-        let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(self.path.with_extension("lock"));
+        if let Some(directory) = &self.directory {
+            // It stays if somebody else has come to use it.
+            let _ = fs::remove_dir(directory);
+        }
     }
 }
 
@@ -134,7 +159,7 @@ mod tests {
         assert!(error.starts_with("instance test is already running"), "{error}");
         UnixStream::connect(&path).unwrap();
         drop(first);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+        assert!(!path.parent().unwrap().exists(), "the directory was made for it");
     }
 
     #[test]
@@ -162,5 +187,6 @@ mod tests {
         let error = Socket::bind("test", &path).unwrap_err().to_string();
         assert!(error.contains("it is not a socket"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "and nothing else");
     }
 }
