@@ -31,6 +31,8 @@ pub(crate) struct PuntPort {
     xsk: Xsk,
     /// Buffers under way, by next hop; number 0 counts those for the host itself.
     outstanding: Vec<u32>,
+    /// The last time that a buffer was wanted, there was none.
+    starved: bool,
     counts: PuntCounts,
 }
 
@@ -47,7 +49,7 @@ pub struct PuntCounts {
     pub foreign: u64,
     /// Packets dropped because too many were under way to their next hop.
     pub busy: u64,
-    /// Packets of our own that found no buffer.
+    /// Times that packets of our own had to wait because there was no buffer.
     pub no_buffer: u64,
     /// Packets that the kernel dropped because the worker did not keep up.
     pub overrun: u64,
@@ -72,7 +74,8 @@ impl PuntPort {
     /// Opens the port on the far end of the pair.
     pub(crate) fn open(far: u32, next_hops: usize) -> io::Result<Self> {
         let xsk = Xsk::open(far, BUFFERS)?;
-        Ok(Self { xsk, outstanding: vec![0; next_hops], counts: PuntCounts::default() })
+        let outstanding = vec![0; next_hops];
+        Ok(Self { xsk, outstanding, starved: false, counts: PuntCounts::default() })
     }
 
     /// Takes the next packet.
@@ -110,8 +113,9 @@ impl PuntPort {
                 let ethernet = self.xsk.bytes(frame);
                 ethernet[ETHERNET_LEN - 2..ETHERNET_LEN].copy_from_slice(&ETHERTYPE_IPV4);
             }
-            None => self.counts.no_buffer += 1,
+            None => self.counts.no_buffer += u64::from(!self.starved),
         }
+        self.starved = frame.is_none();
         frame
     }
 

@@ -344,6 +344,33 @@ fn clsact_gateways_come_and_go_like_others() {
 }
 
 #[test]
+fn a_gateway_whose_engine_panics_ends_closed() {
+    in_namespaces(|| {
+        gateway_topology();
+        run("sysctl -qw net.ipv4.ip_forward=1");
+        let gateway = gateway();
+        let ping = "ip netns exec inside ping -c 1 -W 1 203.0.113.178";
+        assert!(tries(ping));
+        let answer = gateway.look(|_| panic!("a test of what happens then"));
+        assert_eq!(answer, Err::<(), _>(Ended));
+        let end = clock::now() + Duration::from_secs(5);
+        while gateway.is_running() {
+            assert!(clock::now() < end, "nobody notices");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(gateway.stats().unwrap_err(), Ended);
+        assert_eq!(
+            gateway.reload(Box::new(PLAIN)).unwrap_err().to_string(),
+            "the gateway is ending"
+        );
+        gateway.stop();
+        assert!(!succeeds(ping), "closed, though the kernel would forward");
+        let _again = start(options(), Box::new(PLAIN)).unwrap();
+        assert!(tries(ping));
+    });
+}
+
+#[test]
 fn a_gateway_without_its_punt_port_ends() {
     in_namespaces(|| {
         gateway_topology();

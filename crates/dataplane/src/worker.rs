@@ -132,7 +132,6 @@ impl Worker {
         let now = clock::now();
         let due = [self.engine.poll_timeout(), self.router.poll_timeout()];
         let wait = due.into_iter().flatten().map(|due| due.saturating_sub(now)).chain(again).min();
-        // Rounded up to what `poll` of old kernels can tell apart, so as not to wake too early.
         let wait = wait.map(|wait| Timespec {
             tv_sec: wait.as_secs().min(3600) as i64,
             tv_nsec: i64::from(wait.subsec_nanos()),
@@ -160,14 +159,15 @@ impl Worker {
             self.engine.handle_timeout(now);
         }
         self.tell_next_hops(now);
-        let more = self.transmit(now);
-        self.tell_next_hops(now);
+        let sent = self.transmit(now);
+        // News at this point may have given the engine more to send.
+        let told = self.tell_next_hops(now);
         self.tell_events();
         let waiting = self.port.flush();
-        let soon = match (full || more, waiting) {
-            (true, _) => Some(Duration::ZERO),
-            (false, true) => Some(BUSY_RETRY),
-            (false, false) => None,
+        let soon = match (full || told, sent) {
+            (true, _) | (_, Sent::Some) => Some(Duration::ZERO),
+            (false, Sent::NoRoom) => Some(BUSY_RETRY),
+            (false, Sent::All) => waiting.then_some(BUSY_RETRY),
         };
         Round::Done { soon }
     }
@@ -236,11 +236,11 @@ impl Worker {
         true
     }
 
-    /// Sends what the engine has by itself; true if there may be more.
-    fn transmit(&mut self, now: Instant) -> bool {
+    /// Sends what the engine has by itself.
+    fn transmit(&mut self, now: Instant) -> Sent {
         for _ in 0..BATCH {
             // Without a buffer it waits until devices have freed some.
-            let Some(place) = self.port.allocate() else { return false };
+            let Some(place) = self.port.allocate() else { return Sent::NoRoom };
             let mut frame = Frame::empty(self.port.packet(&place));
             let transmit = self.engine.poll_transmit(now, &self.router, &mut frame);
             let len = frame.len();
@@ -251,26 +251,29 @@ impl Worker {
                 Some(Transmit::Local(port)) => self.port.local(place, len, port),
                 None => {
                     self.port.release(place);
-                    return false;
+                    return Sent::All;
                 }
             }
         }
-        true
+        Sent::Some
     }
 
     /// Writes changed next hops where the programs see them, tells the engine, and asks for those
-    /// that are unknown.
-    fn tell_next_hops(&mut self, now: Instant) {
+    /// that are unknown; true if there was something to tell.
+    fn tell_next_hops(&mut self, now: Instant) -> bool {
+        let mut told = false;
         while let Some((id, value)) = self.router.poll_changed() {
             if let Some(entry) = self.memory.next_hops.get(usize::from(id.0)) {
                 entry.store(&value);
             }
             let state = Router::state(&value);
             self.engine.handle_next_hop(now, id, state);
+            told = true;
         }
         while let Some(key) = self.router.poll_resolve() {
             self.ends.wishes.send(Wish::Resolve(key));
         }
+        told
     }
 
     fn tell_events(&mut self) {
@@ -322,6 +325,16 @@ enum Round {
         soon: Option<Duration>,
     },
     Stop,
+}
+
+/// How far sending what the engine has by itself came.
+enum Sent {
+    /// There is nothing more.
+    All,
+    /// There may be more.
+    Some,
+    /// All buffers are taken.
+    NoRoom,
 }
 
 /// Packets of a batch.
