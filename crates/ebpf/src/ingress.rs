@@ -1,24 +1,29 @@
 //! At the ingress of an inside or outside interface: is the packet the gateway's?
 //!
 //! ```text
-//!   another VLAN's, another station's, not IPv4, multicast, given back  ──► host
+//!   another VLAN's, another station's, not IPv4, given back             ──► host
+//!   of a session                                                       ──► fast path, or engine
+//!   multicast, broadcast                                               ──► host
 //!   to an address of the host
 //!     that it does not share with the gateway                          ──► host
 //!     that it shares:
 //!       fragment, ICMP error                                           ──► engine
 //!       port, identifier or protocol that the gateway does not own     ──► host
-//!       port that it owns:  session ──► engine    host's socket        ──► host
-//!                                                 neither              ──► engine
+//!       port that it owns:  host's socket                              ──► host
+//!                           otherwise                                  ──► engine
 //!   to any other address                                               ──► engine
 //! ```
 //!
 //! Both sides have the same rules: an inside host that calls a shared address means either the
 //! host's own services or another inside host's mapping (a hairpin, RFC 4787 REQ-9).
 //!
-//! What the engine gets in error it gives back ([`LOCAL_MARK`]); what the host gets in error would
+//! A session is looked for first, whatever the destination: its packets are the gateway's even where
+//! the host has taken its port since. What the engine gets in error it gives back ([`LOCAL_MARK`]); what the host gets in error would
 //! be lost, or leave untranslated. So doubt is decided for the engine.
 
-use masq_flow::maps::{AddressFlags, EarlyDrop, Interface, InterfaceFlags, Role};
+use core::hint::black_box;
+
+use masq_flow::maps::{AddressFlags, EarlyDrop, Interface, InterfaceFlags, Role, SettingsFlags};
 use masq_flow::punt::{LOCAL_MARK, PuntReason};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN};
 
@@ -27,7 +32,7 @@ use crate::parse::{self, Kind, Packet};
 use crate::punt::{self, Punt};
 use crate::skb::Skb;
 use crate::tokens::Price;
-use crate::{maps, sockets, table};
+use crate::{fast, maps, sockets, table, tc};
 
 /// Decides whose the packet is, and sends it there.
 #[inline(always)]
@@ -47,27 +52,47 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
         return pass();
     }
     let layer3 = InterfaceFlags::from_bits_retain(interface.flags).contains(InterfaceFlags::LAYER3);
-    let start = if layer3 { 0 } else { HEADER_LEN as u32 };
+    let start = start(&interface);
+    skb.pull(start as u32 + parse::LOOKED_AT);
     let Some(packet) = parse::packet(skb, start) else {
         return drop(EarlyDrop::Truncated);
     };
-    let (why, price) = match decide(side, &packet) {
-        Decision::Host => return pass(),
-        Decision::Look(why) => (why, Price::Look),
-        Decision::Session { found, missing, unless_socket } => {
-            if table::find(&packet.key).is_some() {
-                (found, Price::Free)
-            } else if unless_socket && sockets::host_has(skb, &packet.key) {
-                return pass();
-            } else {
-                (missing, Price::Session)
+    let settings = maps::settings();
+    let hit = table::find(&packet);
+    let fast = SettingsFlags::from_bits_retain(settings.flags).contains(SettingsFlags::FAST_PATH);
+    let (why, price) = match (hit, fast) {
+        (Some(hit), true) => match tc::forward(skb, start, &packet, &hit) {
+            Ok(action) => return action,
+            Err(why) => (why, fast::price(why)),
+        },
+        (Some(_), false) => (reason_of_session(side, &packet), Price::Free),
+        (None, _) => match decide(side, &packet) {
+            Decision::Host => return pass(),
+            Decision::Look(why) => (why, Price::Look),
+            Decision::Engine(why) => (why, Price::Session),
+            Decision::EngineUnlessSocket(why) => {
+                if sockets::host_has(skb, &packet.key) {
+                    return pass();
+                }
+                (why, Price::Session)
             }
-        }
+        },
     };
     let source = packet.key.source;
     let outside = side == Side::Outside;
-    punt::send(skb, &Punt { why, price, start, layer3, outside, source })
+    punt::send(skb, &settings, &Punt { why, price, start, layer3, outside, source })
 }
+
+/// Where the IPv4 header begins.
+///
+/// A number, and no decision: the verifier would follow both outcomes through all that comes after.
+#[inline(always)]
+fn start(interface: &Interface) -> usize {
+    let ethernet = black_box(!interface.flags & InterfaceFlags::LAYER3.bits());
+    ethernet as usize * HEADER_LEN
+}
+
+const _: () = assert!(InterfaceFlags::LAYER3.bits() == 1);
 
 /// Which side of the gateway the packet comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,15 +112,16 @@ impl Side {
     }
 }
 
-/// Whose a packet is.
+/// Whose a packet is that is of no session.
 enum Decision {
+    /// The engine's.
+    Engine(PuntReason),
+    /// The engine's, unless it is for a socket of the host.
+    EngineUnlessSocket(PuntReason),
     /// The host's.
     Host,
-    /// To be looked at by the engine.
+    /// To be looked at by the engine, and most likely of a session.
     Look(PuntReason),
-    /// The engine's: with a session for one reason, without for another. Without, it may still be a
-    /// socket's of the host.
-    Session { found: PuntReason, missing: PuntReason, unless_socket: bool },
 }
 
 #[inline(always)]
@@ -122,12 +148,12 @@ fn decide(side: Side, packet: &Packet) -> Decision {
         | Kind::Ports
         | Kind::Reply
         | Kind::Request
-        | Kind::Unreadable => match side {
-            Side::Inside if pool => either(PuntReason::Hairpin, PuntReason::Hairpin),
-            Side::Inside => either(PuntReason::Inside, PuntReason::Inside),
-            Side::Outside if pool => either(PuntReason::Owned, PuntReason::Miss),
-            Side::Outside => either(PuntReason::NotLocal, PuntReason::NotLocal),
-        },
+        | Kind::Unreadable => Decision::Engine(match side {
+            Side::Inside if pool => PuntReason::Hairpin,
+            Side::Inside => PuntReason::Inside,
+            Side::Outside if pool => PuntReason::Miss,
+            Side::Outside => PuntReason::NotLocal,
+        }),
     }
 }
 
@@ -135,9 +161,9 @@ fn decide(side: Side, packet: &Packet) -> Decision {
 #[inline(always)]
 fn to_shared_address(side: Side, packet: &Packet) -> Decision {
     let protocol = packet.key.protocol;
-    let (found, missing) = match side {
-        Side::Inside => (PuntReason::Hairpin, PuntReason::Hairpin),
-        Side::Outside => (PuntReason::Owned, PuntReason::Miss),
+    let missing = match side {
+        Side::Inside => PuntReason::Hairpin,
+        Side::Outside => PuntReason::Miss,
     };
     match packet.kind {
         // Whose they are shows only after reassembly, or inside.
@@ -147,21 +173,26 @@ fn to_shared_address(side: Side, packet: &Packet) -> Decision {
         Kind::Request | Kind::IcmpOther => Decision::Host,
         // Nobody's; the engine says what is wrong with it.
         Kind::Unreadable => Decision::Look(missing),
-        Kind::Portless if maps::owns_protocol(protocol) => {
-            either(PuntReason::Protocol, PuntReason::Protocol)
-        }
-        Kind::Reply if maps::owns_port(protocol, packet.port()) => either(found, missing),
+        Kind::Portless if maps::owns_protocol(protocol) => Decision::Engine(PuntReason::Protocol),
+        Kind::Reply if maps::owns_port(protocol, packet.port()) => Decision::Engine(missing),
         Kind::Ports if maps::owns_port(protocol, packet.port()) => {
-            Decision::Session { found, missing, unless_socket: true }
+            Decision::EngineUnlessSocket(missing)
         }
         Kind::Portless | Kind::Reply | Kind::Ports => Decision::Host,
     }
 }
 
-/// To the engine, with a session or without.
+/// Why a session's packet goes to the engine while there is no fast path.
 #[inline(always)]
-fn either(found: PuntReason, missing: PuntReason) -> Decision {
-    Decision::Session { found, missing, unless_socket: false }
+fn reason_of_session(side: Side, packet: &Packet) -> PuntReason {
+    let address = maps::address(packet.key.destination);
+    let ours = AddressFlags::OUTSIDE_SHARED.union(AddressFlags::OUTSIDE_POOL);
+    match side {
+        Side::Inside if address.intersects(ours) => PuntReason::Hairpin,
+        Side::Inside => PuntReason::Inside,
+        Side::Outside if packet.kind == Kind::Portless => PuntReason::Protocol,
+        Side::Outside => PuntReason::Owned,
+    }
 }
 
 /// 224.0.0.0/4 (RFC 1112) and 255.255.255.255 (RFC 919).

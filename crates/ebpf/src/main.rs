@@ -1,43 +1,59 @@
 //! The eBPF programs: which packets are the gateway's, and their way to the worker and back.
 //!
 //! ```text
-//!   inside ──► masq_ingress ──┐                             ┌──► out of the next hop's interface
-//!                             ├─► punt port ─► worker ─► masq_return
-//!  outside ──► masq_ingress ──┘   masq_punt_xdp             └──► the host itself (Local)
-//!                  │
-//!                  └──► the kernel, untouched: whatever is not the gateway's
+//!   inside ──► masq_xdp ──► masq_ingress ──┐                             ┌──► out of the next hop's interface
+//!                 │             │          ├─► punt port ─► worker ─► masq_return
+//!  outside ──► masq_xdp ──► masq_ingress ──┘   masq_punt_xdp             └──► the host itself (Local)
+//!                 │             │
+//!                 │             ├──► the kernel, untouched: whatever is not the gateway's
+//!                 └─────────────┴──► fast path: out of the next hop's interface
 //! ```
 //!
 //! This file holds the entry points only. All decisions about a packet that concerns the gateway are
-//! the engine's; the programs decide whether it concerns the gateway. They fail closed: a packet that
-//! should be translated and cannot reach the worker is dropped and counted, never forwarded as it is.
+//! the engine's; the programs decide whether it concerns the gateway, and repeat for packets of a
+//! session what the engine has decided about it. They fail closed: a packet that should be translated
+//! and cannot reach the worker is dropped and counted, never forwarded as it is.
 #![no_std]
 #![no_main]
 
+mod bytes;
 mod counters;
+mod fast;
 mod ingress;
 mod maps;
 mod parse;
 mod punt;
 mod reinject;
+mod rewrite;
 mod skb;
 mod sockets;
 mod table;
+mod tc;
 mod tokens;
+mod transport;
+mod xdp;
 
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
+use crate::skb::Skb;
+
 /// On the ingress of every inside and outside interface (TC).
 #[classifier]
 fn masq_ingress(ctx: TcContext) -> i32 {
-    ingress::handle(skb::Skb::new(&ctx))
+    ingress::handle(Skb::new(&ctx))
+}
+
+/// Where packets of an inside or outside interface are complete, before anything else (XDP).
+#[xdp]
+fn masq_xdp(ctx: XdpContext) -> u32 {
+    xdp::handle(&ctx)
 }
 
 /// On the ingress of the punt port's first end (TC): what the worker sends back.
 #[classifier]
 fn masq_return(ctx: TcContext) -> i32 {
-    reinject::handle(skb::Skb::new(&ctx))
+    reinject::handle(Skb::new(&ctx))
 }
 
 /// On the punt port's second end (XDP): hands punted frames to the worker's socket.

@@ -5,16 +5,19 @@
 
 use masq_flow::key::{Key4, unpack_ports};
 use masq_wire::Protocol;
+use masq_wire::checksum::Sum;
 use masq_wire::icmp::{self, Class};
 
-use crate::skb::Skb;
+use crate::bytes::Bytes;
 
 /// The longest IPv4 header, and as much of what follows as is looked at.
-const LOOKED_AT: u32 = 60 + 8;
+pub(crate) const LOOKED_AT: u32 = 60 + 20;
 
 /// An IPv4 packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
+    /// Its header, without options.
+    pub(crate) header: Header,
     /// Its tuple. Ports are zero where the kind says that there are none.
     pub(crate) key: Key4,
     pub(crate) kind: Kind,
@@ -50,40 +53,119 @@ pub(crate) enum Kind {
     Unreadable,
 }
 
+impl Kind {
+    /// Whether the packet's tuple may be that of a session.
+    #[inline(always)]
+    pub(crate) fn has_tuple(self) -> bool {
+        match self {
+            Self::Ports | Self::Request | Self::Reply | Self::Portless => true,
+            Self::IcmpError | Self::IcmpOther | Self::Fragment | Self::Unreadable => false,
+        }
+    }
+}
+
+/// The IPv4 header without options, in words as they lie in the packet (RFC 791 §3.1).
+#[derive(Clone, Copy)]
+pub(crate) struct Header([u32; 5]);
+
+impl Header {
+    /// Where the last three words begin: time to live, protocol and checksum, and both addresses.
+    pub(crate) const TAIL: usize = 8;
+
+    #[inline(always)]
+    pub(crate) fn version(self) -> u8 {
+        let [first, ..] = self.0[0].to_ne_bytes();
+        first >> 4
+    }
+
+    /// The length of the header with its options.
+    #[inline(always)]
+    pub(crate) fn length(self) -> usize {
+        let [first, ..] = self.0[0].to_ne_bytes();
+        usize::from(first & 0x0f) * 4
+    }
+
+    #[inline(always)]
+    pub(crate) fn total_length(self) -> u16 {
+        let [_, _, high, low] = self.0[0].to_ne_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// Whether it has an offset, or more fragments follow.
+    #[inline(always)]
+    pub(crate) fn is_fragment(self) -> bool {
+        let [_, _, high, low] = self.0[1].to_ne_bytes();
+        u16::from_be_bytes([high, low]) & 0x3fff != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn ttl(self) -> u8 {
+        let [ttl, ..] = self.0[2].to_ne_bytes();
+        ttl
+    }
+
+    #[inline(always)]
+    pub(crate) fn protocol(self) -> u8 {
+        let [_, protocol, ..] = self.0[2].to_ne_bytes();
+        protocol
+    }
+
+    #[inline(always)]
+    pub(crate) fn checksum(self) -> u16 {
+        let [_, _, high, low] = self.0[2].to_ne_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    #[inline(always)]
+    pub(crate) fn source(self) -> u32 {
+        self.0[3]
+    }
+
+    #[inline(always)]
+    pub(crate) fn destination(self) -> u32 {
+        self.0[4]
+    }
+
+    /// Whether a header without options is intact.
+    #[inline(always)]
+    pub(crate) fn verifies(self) -> bool {
+        let [a, b, c, d, e] = self.0;
+        // A sum does not depend on the order of bytes (RFC 1071 §2B).
+        Sum::ZERO.add_u32(a).add_u32(b).add_u32(c).add_u32(d).add_u32(e).verifies()
+    }
+}
+
 /// Reads the packet whose IPv4 header begins at `start`; none if it is shorter than such a header.
 #[inline(always)]
-pub(crate) fn packet(skb: Skb<'_>, start: u32) -> Option<Packet> {
-    skb.pull(start + LOOKED_AT);
-    let start = start as usize;
-    let header = skb.read::<20>(start)?;
-    let [first, _, _, _, _, _, f0, f1, _, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
-    let source = u32::from_ne_bytes([s0, s1, s2, s3]);
-    let destination = u32::from_ne_bytes([d0, d1, d2, d3]);
-    let mut key = Key4 { source, destination, ports: 0, protocol };
-    let length = usize::from(first & 0x0f) * 4;
-    if first >> 4 != 4 || length < 20 {
-        return Some(Packet { key, kind: Kind::Unreadable });
-    }
-    // More fragments, or an offset: RFC 791, 3.1.
-    if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
-        return Some(Packet { key, kind: Kind::Fragment });
-    }
-    let kind = transport(skb, start + length, &mut key);
-    Some(Packet { key, kind })
+pub(crate) fn packet<B: Bytes>(bytes: B, start: usize) -> Option<Packet> {
+    let header = Header(bytes.read(start)?);
+    let (source, destination) = (header.source(), header.destination());
+    let mut key = Key4 { source, destination, ports: 0, protocol: header.protocol() };
+    let kind = if header.version() != 4 || header.length() < 20 {
+        Kind::Unreadable
+    } else if header.is_fragment() {
+        Kind::Fragment
+    } else {
+        transport(bytes, start + header.length(), &mut key)
+    };
+    Some(Packet { header, key, kind })
 }
 
 #[inline(always)]
-fn transport(skb: Skb<'_>, start: usize, key: &mut Key4) -> Kind {
+fn transport<B: Bytes>(bytes: B, start: usize, key: &mut Key4) -> Kind {
     match Protocol(key.protocol) {
-        Protocol::TCP | Protocol::UDP => match skb.read::<4>(start) {
+        Protocol::TCP | Protocol::UDP => match bytes.read(start) {
             Some(ports) => {
-                key.ports = u32::from_ne_bytes(ports);
+                key.ports = ports;
                 Kind::Ports
             }
             None => Kind::Unreadable,
         },
-        Protocol::ICMP => match skb.read::<8>(start) {
-            Some([kind, _, _, _, i0, i1, _, _]) => icmp(kind, [i0, i1], key),
+        Protocol::ICMP => match bytes.read::<[u32; 2]>(start) {
+            Some([first, second]) => {
+                let ([kind, ..], [i0, i1, ..]) = (first.to_ne_bytes(), second.to_ne_bytes());
+                icmp(kind, [i0, i1], key)
+            }
             None => Kind::Unreadable,
         },
         _ => Kind::Portless,

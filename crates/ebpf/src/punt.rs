@@ -12,13 +12,13 @@
 
 use aya_ebpf::bindings::xdp_action::XDP_DROP;
 use aya_ebpf::programs::XdpContext;
-use masq_flow::maps::EarlyDrop;
+use masq_flow::maps::{EarlyDrop, Settings};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN, Header, MacAddr};
-use zerocopy::transmute;
 
+use crate::bytes::Bytes as _;
 use crate::counters::{count_drop, count_punt, drop};
-use crate::maps::{self, SOCKETS};
+use crate::maps::SOCKETS;
 use crate::skb::Skb;
 use crate::tokens::{self, Price};
 
@@ -33,7 +33,7 @@ pub(crate) struct Punt {
     pub(crate) why: PuntReason,
     pub(crate) price: Price,
     /// Where its IPv4 header begins.
-    pub(crate) start: u32,
+    pub(crate) start: usize,
     /// Its device has no link-layer header.
     pub(crate) layer3: bool,
     /// It arrived from outside.
@@ -44,15 +44,14 @@ pub(crate) struct Punt {
 
 /// Sends a packet into the punt port.
 #[inline(always)]
-pub(crate) fn send(skb: Skb<'_>, punt: &Punt) -> i32 {
-    let settings = maps::settings();
+pub(crate) fn send(skb: Skb<'_>, settings: &Settings, punt: &Punt) -> i32 {
     if settings.punt_ifindex == 0 {
         return drop(EarlyDrop::NoPuntPort);
     }
-    if !tokens::charge(&settings, punt.source, punt.price) {
+    if !tokens::charge(settings, punt.source, punt.price) {
         return drop(EarlyDrop::RateLimited);
     }
-    let length = skb.len().saturating_sub(punt.start);
+    let length = skb.len().saturating_sub(punt.start as u32);
     let segment = skb.segment_size();
     let longest = if segment == 0 { length } else { segment + LONGEST_HEADERS };
     if longest > LONGEST_FRAME - (PuntHeader::LEN + HEADER_LEN) as u32 {
@@ -75,10 +74,8 @@ fn prepend(skb: Skb<'_>, punt: &Punt, length: u16) -> Option<()> {
         flags = flags.union(PuntFlags::OUTSIDE);
     }
     let header = PuntHeader::new(punt.why, skb.ifindex(), flags, length, skb.mark());
-    let header: [u8; PuntHeader::LEN] = transmute!(header);
     if punt.layer3 {
         let ethernet = Header::new(MacAddr::ZERO, MacAddr::ZERO, ETHERTYPE_IPV4);
-        let ethernet: [u8; HEADER_LEN] = transmute!(ethernet);
         skb.grow_head((PuntHeader::LEN + HEADER_LEN) as u32)?;
         skb.write(PuntHeader::LEN, ethernet)?;
     } else {

@@ -12,8 +12,8 @@ use masq_flow::NextHopId;
 use masq_flow::maps::{Counter, EarlyDrop};
 use masq_flow::punt::{LOCAL_MARK, Return, ReturnHeader};
 use masq_wire::ethernet::MacAddr;
-use zerocopy::transmute;
 
+use crate::bytes::Bytes as _;
 use crate::counters::{count, drop};
 use crate::maps;
 use crate::skb::Skb;
@@ -21,10 +21,9 @@ use crate::skb::Skb;
 /// Sends a frame of the worker where it says.
 #[inline(always)]
 pub(crate) fn handle(skb: Skb<'_>) -> i32 {
-    let Some(head) = skb.read::<{ ReturnHeader::LEN }>(0) else {
+    let Some(header) = skb.read::<ReturnHeader>(0) else {
         return drop(EarlyDrop::Stray);
     };
-    let header: ReturnHeader = transmute!(head);
     match header.get() {
         Some(Return::Forward { next_hop, ifindex }) => forward(skb, next_hop, ifindex),
         Some(Return::Local { ifindex }) => local(skb, ifindex),
@@ -41,8 +40,7 @@ fn forward(skb: Skb<'_>, id: NextHopId, ifindex: u32) -> i32 {
         return drop(EarlyDrop::NextHop);
     }
     // The redirect takes the link-layer header off for a device that has none.
-    let addresses: [u8; ReturnHeader::LEN] = transmute!(hop.addresses);
-    if skb.write(0, addresses).is_none() {
+    if skb.write(0, hop.addresses).is_none() {
         return drop(EarlyDrop::Headroom);
     }
     // The return header's address was nobody's, which the kernel noted; that must not travel on.
@@ -57,8 +55,7 @@ fn local(skb: Skb<'_>, ifindex: u32) -> i32 {
         return drop(EarlyDrop::NextHop);
     };
     // A station takes only frames that are sent to its own address.
-    let addresses: [u8; ReturnHeader::LEN] = transmute!([MacAddr(interface.mac), MacAddr::ZERO]);
-    if skb.write(0, addresses).is_none() {
+    if skb.write(0, [MacAddr(interface.mac), MacAddr::ZERO]).is_none() {
         return drop(EarlyDrop::Headroom);
     }
     skb.address_to_this_station();

@@ -1,13 +1,15 @@
-//! A packet at a TC hook: its metadata, and its bytes behind checked reads and writes.
-//!
-//! Helpers may move a packet's bytes, so no pointer into it outlives a call here: each access computes
-//! its own from `data` and `data_end`, which is also the form in which the verifier follows it.
+//! A packet at a TC hook: its metadata, and what the kernel does with it for us.
 
+use aya_ebpf::bindings::bpf_check_mtu_flags::BPF_MTU_CHK_SEGS;
 use aya_ebpf::bindings::{__sk_buff, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
 use aya_ebpf::helpers::{
-    bpf_redirect, bpf_skb_change_head, bpf_skb_change_type, bpf_skb_pull_data,
+    bpf_check_mtu, bpf_l4_csum_replace, bpf_redirect, bpf_skb_change_head, bpf_skb_change_tail,
+    bpf_skb_change_type, bpf_skb_pull_data,
 };
 use aya_ebpf::programs::TcContext;
+use masq_wire::checksum::Delta;
+
+use crate::bytes::Bytes;
 
 /// The packet is not ours: the next program, and then the kernel, has it.
 pub(crate) const PASS: i32 = TC_ACT_UNSPEC;
@@ -101,21 +103,43 @@ impl<'a> Skb<'a> {
         }
     }
 
-    /// Reads plain bytes at an offset, if they are there.
+    /// How many segments the packet will be cut into; 0 if it stays whole, or nobody has counted.
     #[inline(always)]
-    pub(crate) fn read<const N: usize>(self, offset: usize) -> Option<[u8; N]> {
-        let at = self.at(offset, N)? as *const [u8; N];
-        // SAFETY: `at` says that N bytes lie there; bytes need no alignment.
-        Some(unsafe { at.read() })
+    pub(crate) fn segments(self) -> u32 {
+        // SAFETY: as for `ifindex`.
+        unsafe { (*self.raw()).gso_segs }
     }
 
-    /// Writes plain bytes at an offset, if there is room.
+    /// Whether each segment that the packet will be cut into fits an interface.
     #[inline(always)]
-    pub(crate) fn write<const N: usize>(self, offset: usize, bytes: [u8; N]) -> Option<()> {
-        let at = self.at(offset, N)? as *mut [u8; N];
-        // SAFETY: `at` says that N bytes lie there, and the packet is ours while we run.
-        unsafe { at.write(bytes) };
-        Some(())
+    pub(crate) fn segments_fit(self, ifindex: u32) -> bool {
+        let mut mtu = 0;
+        // SAFETY: the context is the one the kernel passed; the length is written to a live value.
+        let result = unsafe {
+            bpf_check_mtu(self.raw().cast(), ifindex, &raw mut mtu, 0, u64::from(BPF_MTU_CHK_SEGS))
+        };
+        result == 0
+    }
+
+    /// Cuts off what is beyond a length, counted from the first byte.
+    #[inline(always)]
+    pub(crate) fn truncate(self, length: u32) -> Option<()> {
+        // SAFETY: the context is the one the kernel passed.
+        let result = unsafe { bpf_skb_change_tail(self.raw(), length, 0) };
+        (result == 0).then_some(())
+    }
+
+    /// Changes the transport checksum at an offset, as far as the packet has one already.
+    #[inline(always)]
+    pub(crate) fn mend_checksum(self, offset: usize, by: Delta, flags: u64) -> Option<()> {
+        if by.is_none() {
+            return Some(());
+        }
+        // The kernel sums words as they lie in memory.
+        let by = u64::from(by.0.to_be());
+        // SAFETY: the context is the one the kernel passed.
+        let result = unsafe { bpf_l4_csum_replace(self.raw(), offset as u32, 0, by, flags) };
+        (result == 0).then_some(())
     }
 
     /// Makes room for `length` zero bytes in front of the packet.
@@ -147,10 +171,11 @@ impl<'a> Skb<'a> {
         // SAFETY: the context is the one the kernel passed.
         let _ = unsafe { bpf_skb_change_type(self.raw(), PACKET_HOST) };
     }
+}
 
+impl Bytes for Skb<'_> {
     #[inline(always)]
-    fn at(self, offset: usize, length: usize) -> Option<usize> {
-        let start = self.ctx.data() + offset;
-        if start + length > self.ctx.data_end() { None } else { Some(start) }
+    fn bounds(self) -> (usize, usize) {
+        (self.ctx.data(), self.ctx.data_end())
     }
 }

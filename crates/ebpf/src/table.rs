@@ -1,10 +1,10 @@
 //! The flow table, as the programs see it: look-ups in array maps.
 
 use masq_flow::index::{self, Hit, Source};
-use masq_flow::key::Key4;
 use masq_flow::{Bucket, Record, Slot};
 
 use crate::maps::{HEADER, INDEX, RECORDS};
+use crate::parse::Packet;
 
 /// Buckets and records behind map look-ups.
 struct Maps;
@@ -21,9 +21,21 @@ impl Source for Maps {
     }
 }
 
-/// The session that a packet with this tuple belongs to.
+/// The session that a packet belongs to.
 #[inline(always)]
-pub(crate) fn find(key: &Key4) -> Option<Hit<'static>> {
+pub(crate) fn find(packet: &Packet) -> Option<Hit<'static>> {
+    if !packet.kind.has_tuple() {
+        return None;
+    }
     let header = HEADER.get(0)?;
-    index::find(&Maps, header.mask(), header.secret(), key)
+    index::find(&Maps, header.mask(), header.secret(), &packet.key)
+}
+
+/// Sessions of an earlier epoch are left to the engine.
+#[inline(always)]
+pub(crate) fn min_epoch() -> u32 {
+    match HEADER.get(0) {
+        Some(header) => header.min_epoch(),
+        None => u32::MAX,
+    }
 }

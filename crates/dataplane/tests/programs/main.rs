@@ -12,7 +12,9 @@
 
 mod deliver;
 mod devices;
+mod fast;
 mod ingress;
+mod measure;
 mod memory;
 mod reinject;
 mod rig;

@@ -8,15 +8,18 @@
 //! Masq owns TCP and UDP ports 40000 to 49999, ICMP identifiers below 30000, and GRE.
 
 use core::net::Ipv4Addr;
+use std::io::ErrorKind;
 use std::process::Command;
 
 use aya::maps::{HashMap, PerCpuArray};
-use aya::programs::{SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp};
+use aya::programs::{
+    Program, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp, XdpMode,
+};
 use aya::{Ebpf, EbpfLoader, Pod};
 use masq_flow::key::pack_v4;
 pub(crate) use masq_flow::maps::Role;
 use masq_flow::maps::{
-    self, AddressFlags, Counter, EarlyDrop, Interface, InterfaceFlags, Settings,
+    self, AddressFlags, Counter, EarlyDrop, Interface, InterfaceFlags, Settings, SettingsFlags,
 };
 use masq_flow::owned::{Owned, Shared};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
@@ -30,6 +33,7 @@ use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType};
 use zerocopy::{IntoBytes, transmute};
 
+use crate::measure::REPEAT;
 use crate::memory::region;
 
 /// The end of the punt port that packets are redirected into. Nothing is: no test run redirects.
@@ -70,6 +74,7 @@ pub(crate) enum Became {
     Punted(PuntReason),
     Returned,
     ReturnedLocal,
+    Translated,
 }
 
 /// A frame after a program.
@@ -101,9 +106,11 @@ impl Rig {
             .load(OBJECT)
             .unwrap();
         for name in ["masq_ingress", "masq_return"] {
-            classifier(&mut ebpf, name).load().unwrap();
+            load(|| classifier(&mut ebpf, name).load());
         }
-        xdp(&mut ebpf, "masq_punt_xdp").load().unwrap();
+        for name in ["masq_punt_xdp", "masq_xdp"] {
+            load(|| xdp(&mut ebpf, name).load());
+        }
         let memory = Memory::new(
             region(&ebpf, maps::HEADER, 1),
             region(&ebpf, maps::INDEX, layout.buckets),
@@ -229,7 +236,9 @@ impl Rig {
         let expected = match became {
             Became::Dropped(_) => TC_ACT_SHOT,
             Became::Passed => TC_ACT_UNSPEC,
-            Became::Punted(_) | Became::Returned | Became::ReturnedLocal => TC_ACT_REDIRECT,
+            Became::Punted(_) | Became::Returned | Became::ReturnedLocal | Became::Translated => {
+                TC_ACT_REDIRECT
+            }
         };
         assert_eq!(ran.return_value as i32, expected, "{became:?}");
         let mark = context_out[Context::MARK..][..4].try_into().unwrap();
@@ -242,10 +251,87 @@ impl Rig {
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
         let ran = xdp(&mut self.ebpf, program).test_run(options).unwrap();
         let after = self.counts();
-        let dropped = EarlyDrop::ALL
-            .into_iter()
-            .find(|why| after.drops[*why as usize] != before.drops[*why as usize]);
-        (dropped, ran.return_value)
+        let rose = |why: &EarlyDrop| after.drops[*why as usize] != before.drops[*why as usize];
+        (EarlyDrop::ALL.into_iter().find(rose), ran.return_value)
+    }
+
+    /// Turns the fast path on. `masq_xdp` is attached, since a test run with an interface needs that.
+    pub(crate) fn go_fast(&mut self) {
+        self.set(Settings { flags: SettingsFlags::FAST_PATH.bits(), ..settings() });
+        for interface in ["lan", "wan"] {
+            xdp(&mut self.ebpf, "masq_xdp").attach(interface, XdpMode::Driver).unwrap();
+        }
+    }
+
+    /// Has a frame arrive in XDP; the translated frame, or nothing if it is left to TC.
+    pub(crate) fn arrive_xdp(&mut self, port: Port, frame: &[u8]) -> Option<Vec<u8>> {
+        let before = self.counts();
+        let mut out = vec![0; frame.len() + 256];
+        // `struct xdp_md`: data, end, metadata, interface, queue, egress.
+        let context = [0, frame.len() as u32, 0, port.index, 0, 0];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(context.as_bytes()),
+            ..TestRunOptions::default()
+        };
+        let ran = xdp(&mut self.ebpf, "masq_xdp").test_run(options).unwrap();
+        out.truncate(ran.data_size_out as usize);
+        let (before, after) = (before.counters, self.counts().counters);
+        let translated = Counter::TranslatedXdp as usize;
+        let mut expected = before.clone();
+        match ran.return_value {
+            XDP_PASS => {
+                assert_eq!((after, &out[..]), (before, frame), "left to TC as it is");
+                None
+            }
+            XDP_REDIRECT => {
+                expected[translated] += 1;
+                assert_eq!(after, expected);
+                Some(out)
+            }
+            verdict => panic!("XDP says {verdict}"),
+        }
+    }
+
+    /// The least that a run of the TC program took on average over [`REPEAT`] runs, in nanoseconds.
+    pub(crate) fn time(&mut self, context: Context, frame: &[u8]) -> u128 {
+        let context = context.bytes();
+        let mut run = || {
+            let options = TestRunOptions {
+                data_in: Some(frame),
+                ctx_in: Some(&context),
+                repeat: REPEAT,
+                ..TestRunOptions::default()
+            };
+            classifier(&mut self.ebpf, "masq_ingress").test_run(options).unwrap()
+        };
+        (0..200).map(|_| run().duration.as_nanos()).min().unwrap()
+    }
+
+    /// The same of the XDP program.
+    pub(crate) fn time_xdp(&mut self, port: Port, frame: &[u8]) -> u128 {
+        let context = [0, frame.len() as u32, 0, port.index, 0, 0];
+        let mut run = || {
+            let options = TestRunOptions {
+                data_in: Some(frame),
+                ctx_in: Some(context.as_bytes()),
+                repeat: REPEAT,
+                ..TestRunOptions::default()
+            };
+            xdp(&mut self.ebpf, "masq_xdp").test_run(options).unwrap()
+        };
+        (0..200).map(|_| run().duration.as_nanos()).min().unwrap()
+    }
+
+    /// What the verifier and the compiler made of the programs.
+    pub(crate) fn sizes(&self) -> Vec<(String, u32, u32)> {
+        let size = |(name, program): (&str, &Program)| {
+            let info = program.info().unwrap();
+            let verified = info.verified_instruction_count().unwrap_or(0);
+            (name.to_owned(), verified, info.size_jitted())
+        };
+        self.ebpf.programs().map(size).collect()
     }
 
     /// Attaches a TC program for as long as the rig lives.
@@ -334,6 +420,7 @@ fn became(before: &Counts, after: &Counts) -> Became {
     match (&counters[..], &drops[..]) {
         ([(counter, 1)], []) => match *counter {
             0 => Became::Passed,
+            1 => Became::Translated,
             2 => Became::Returned,
             3 => Became::ReturnedLocal,
             punted => Became::Punted(PuntReason::ALL[(punted - Counter::PUNTED) as usize]),
@@ -353,11 +440,12 @@ fn assert_punted_whole(context: &Context, frame: &[u8], outcome: &Outcome, reaso
     assert_eq!(outcome.frame, expected);
 }
 
-fn next_hop(port: &Port, state: NextHopState) -> NextHopValue {
+pub(crate) fn next_hop(port: &Port, state: NextHopState) -> NextHopValue {
     NextHopValue {
         state,
         ifindex: port.index,
         mtu: 1500,
+        xdp: true,
         destination: port.neighbour,
         source: port.mac,
         ..NextHopValue::default()
@@ -398,9 +486,21 @@ pub(crate) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut Xdp {
     ebpf.program_mut(name).unwrap().try_into().unwrap()
 }
 
+/// Loads a program. The verifier gives up when a signal comes in between, and wants to be asked again.
+fn load(mut load: impl FnMut() -> Result<(), ProgramError>) {
+    let interrupted = |error: &ProgramError| {
+        matches!(error, ProgramError::LoadError { io_error, .. }
+            if io_error.kind() == ErrorKind::WouldBlock)
+    };
+    let mut tries = (0..10).map(|_| load());
+    tries.find(|loaded| !loaded.as_ref().is_err_and(interrupted)).unwrap().unwrap();
+}
+
 const TC_ACT_UNSPEC: i32 = -1;
 const TC_ACT_SHOT: i32 = 2;
 const TC_ACT_REDIRECT: i32 = 7;
+const XDP_PASS: u32 = 2;
+const XDP_REDIRECT: u32 = 4;
 
 /// The object that the library embeds.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("MASQ_EBPF_OBJECT_PATH"));

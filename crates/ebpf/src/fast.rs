@@ -1,0 +1,152 @@
+//! The fast path: packets of established sessions go on without the engine.
+//!
+//! # Goals
+//!
+//! The programs decide nothing. A record says what becomes of a session's packets; here it is seen
+//! whether this packet is one that the record speaks for, and whether the engine would do nothing
+//! with it but translate and forward it. Every other one goes to the engine, for a reason
+//! ([`PuntReason`]). With the fast path off the same bytes leave.
+//!
+//! # What is looked at, in this order
+//!
+//! ```text
+//!   the record   being changed, or its packets are the engine's         Session
+//!                judged by a policy that is no more                     Stale
+//!                packets of this direction arrive elsewhere             Interface
+//!   the header   options                                                Options
+//!                lengths or header checksum wrong                       Malformed
+//!                time to live 1 or less                                 Ttl
+//!   transport    neither TCP, UDP nor echo                              Protocol
+//!                lengths wrong                                          Malformed
+//!                SYN alone: a connection that is over may begin anew    Opening
+//!                RST with the number that the other side acknowledged   Reset
+//!                the checksum's zero could be either one                Zero
+//!   the way      next hop not ready                                     NextHop
+//!                larger than it takes, or a segment of it               Mtu
+//! ```
+//!
+//! # TCP
+//!
+//! SYN|ACK, FIN and everything else is stamped: the engine finds the flags when its timer looks at
+//! the session. A reset is different, because whether it counts can only be said against what was
+//! acknowledged when it came. One with another number than that changes nothing (RFC 7857 §2.2,
+//! RFC 5961 §3.2): it goes on as the engine would have it, its flags are not stamped, and from inside
+//! it does not keep the session alive (RFC 7857 §7.1). One with that very number goes to the engine.
+//! So nobody off the path can have the engine look at resets, and no reset that counts is missed.
+
+use masq_flow::index::Hit;
+use masq_flow::punt::PuntReason;
+use masq_flow::{Flags, Ready, Translation};
+
+use crate::bytes::Bytes;
+use crate::parse::Packet;
+use crate::tokens::Price;
+use crate::transport::{self, Transport};
+use crate::{maps, table};
+
+/// The circumstances in which a packet arrived.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// The interface.
+    pub(crate) ifindex: u32,
+    /// Where the IPv4 header begins.
+    pub(crate) start: usize,
+    /// How many bytes there are from there on.
+    pub(crate) length: u32,
+    /// The payload of each segment that the packet will be cut into; 0 if it stays whole.
+    pub(crate) segment: u32,
+}
+
+/// What becomes of a packet on the fast path.
+pub(crate) struct Way {
+    pub(crate) translation: Translation,
+    pub(crate) transport: Transport,
+    pub(crate) hop: Ready,
+}
+
+/// Whether a packet of a session may take the fast path, and how; or why not.
+#[inline(always)]
+pub(crate) fn judge<B: Bytes>(
+    bytes: B,
+    arrival: &Arrival,
+    packet: &Packet,
+    hit: &Hit<'_>,
+) -> Result<Way, PuntReason> {
+    let translation = record_speaks_for(arrival, hit)?;
+    let header = packet.header;
+    if header.length() != HEADER_LENGTH {
+        return Err(PuntReason::Options);
+    }
+    let length = u32::from(header.total_length());
+    // A frame may be longer than its packet; but not if it will be cut by its length.
+    let fits = length <= arrival.length && (arrival.segment == 0 || length == arrival.length);
+    if !fits || !header.verifies() {
+        return Err(PuntReason::Malformed);
+    }
+    if header.ttl() <= 1 {
+        return Err(PuntReason::Ttl);
+    }
+    let transport = transport::read(bytes, arrival, packet, hit, &translation)?;
+    let hop = maps::next_hop(translation.next_hop).and_then(masq_flow::NextHop::ready);
+    let Some(hop) = hop else { return Err(PuntReason::NextHop) };
+    let longest = match arrival.segment {
+        0 => length,
+        segment => segment + HEADER_LENGTH as u32 + transport.header_length,
+    };
+    if longest > hop.mtu {
+        return Err(PuntReason::Mtu);
+    }
+    Ok(Way { translation, transport, hop })
+}
+
+/// What the record says, if it says anything about this packet.
+#[inline(always)]
+fn record_speaks_for(arrival: &Arrival, hit: &Hit<'_>) -> Result<Translation, PuntReason> {
+    let record = hit.record;
+    let translation = record.translation(hit.direction);
+    let (flags, epoch) = (record.flags(), record.epoch());
+    let interface = record.interface(hit.direction);
+    // From here on, nothing of the decided line is read any more.
+    if !hit.is_current() || flags.contains(Flags::PUNT) {
+        return Err(PuntReason::Session);
+    }
+    if epoch < table::min_epoch() {
+        return Err(PuntReason::Stale);
+    }
+    if interface != arrival.ifindex && interface != 0 {
+        return Err(PuntReason::Interface);
+    }
+    Ok(translation)
+}
+
+/// What the engine's attention costs the sender of a session's packet.
+///
+/// What follows from the session or from the way is free, as all packets of sessions are with the
+/// fast path off. What the sender alone decides, packet by packet, is not.
+#[inline(always)]
+pub(crate) fn price(why: PuntReason) -> Price {
+    match why {
+        PuntReason::Malformed
+        | PuntReason::Opening
+        | PuntReason::Options
+        | PuntReason::Reset
+        | PuntReason::Ttl
+        | PuntReason::Zero => Price::Look,
+        PuntReason::Fragment
+        | PuntReason::Hairpin
+        | PuntReason::IcmpError
+        | PuntReason::Inside
+        | PuntReason::Interface
+        | PuntReason::Miss
+        | PuntReason::Mtu
+        | PuntReason::NextHop
+        | PuntReason::NotLocal
+        | PuntReason::Owned
+        | PuntReason::Protocol
+        | PuntReason::Session
+        | PuntReason::Stale => Price::Free,
+    }
+}
+
+/// The IPv4 header of everything on the fast path.
+pub(crate) const HEADER_LENGTH: usize = 20;
