@@ -92,6 +92,7 @@ pub(crate) struct Rig {
     pub(crate) wan: Port,
     pub(crate) table: Writer,
     pub(crate) next_hops: Region<NextHop>,
+    punt_port: u32,
 }
 
 impl Rig {
@@ -118,7 +119,7 @@ impl Rig {
         );
         let table = Writer::format(memory.unwrap(), Secret::new(77, 99));
         let next_hops = region(&ebpf, maps::NEXT_HOPS, NextHop::COUNT);
-        let mut rig = Self { ebpf, lan, wan, table, next_hops };
+        let mut rig = Self { ebpf, lan, wan, table, next_hops, punt_port: PUNT_PORT };
         rig.describe();
         rig
     }
@@ -255,9 +256,22 @@ impl Rig {
         (EarlyDrop::ALL.into_iter().find(rose), ran.return_value)
     }
 
+    /// Has packets punted into an interface that exists.
+    pub(crate) fn punt_into(&mut self, punt_ifindex: u32) {
+        self.punt_port = punt_ifindex;
+        self.set_fast(false);
+    }
+
+    /// Turns the fast path on or off.
+    pub(crate) fn set_fast(&mut self, on: bool) {
+        let flags = if on { SettingsFlags::FAST_PATH } else { SettingsFlags::empty() };
+        let punt_ifindex = self.punt_port;
+        self.set(Settings { flags: flags.bits(), punt_ifindex, ..settings() });
+    }
+
     /// Turns the fast path on. `masq_xdp` is attached, since a test run with an interface needs that.
     pub(crate) fn go_fast(&mut self) {
-        self.set(Settings { flags: SettingsFlags::FAST_PATH.bits(), ..settings() });
+        self.set_fast(true);
         for interface in ["lan", "wan"] {
             xdp(&mut self.ebpf, "masq_xdp").attach(interface, XdpMode::Driver).unwrap();
         }
@@ -348,6 +362,16 @@ impl Rig {
     /// How often the programs dropped a packet for a reason.
     pub(crate) fn dropped(&self, why: EarlyDrop) -> u64 {
         self.counts().drops[why as usize]
+    }
+
+    /// How many packets of which something was made.
+    pub(crate) fn counted(&self, what: Counter) -> u64 {
+        self.counts().counters[what as usize]
+    }
+
+    /// How many packets were punted for a reason.
+    pub(crate) fn punted(&self, why: PuntReason) -> u64 {
+        self.counts().counters[(Counter::PUNTED + why as u32) as usize]
     }
 
     fn counts(&self) -> Counts {

@@ -9,7 +9,7 @@ use core::net::Ipv4Addr;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
-use masq_flow::maps::{EarlyDrop, InterfaceFlags, Settings};
+use masq_flow::maps::{EarlyDrop, InterfaceFlags};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason, Return, ReturnHeader};
 use masq_flow::{NextHopId, NextHopState, NextHopValue};
 use masq_wire::make::{self, at};
@@ -19,18 +19,18 @@ use zerocopy::IntoBytes;
 
 use crate::devices::{Tap, Tun, until};
 use crate::in_network;
-use crate::rig::{OUTSIDE, Port, Rig, Role, SERVER, ip, run, settings};
+use crate::rig::{OUTSIDE, Port, Rig, Role, SERVER, ip, run};
 
 /// A gateway whose programs are attached, and a tap at every end.
-struct Wire {
-    rig: Rig,
-    lan: Tap,
-    wan: Tap,
+pub(crate) struct Wire {
+    pub(crate) rig: Rig,
+    pub(crate) lan: Tap,
+    pub(crate) wan: Tap,
     punt: Tap,
 }
 
 impl Wire {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut rig = Rig::new();
         ip("link add masq0 type veth peer name masq1");
         for end in ["masq0", "masq1"] {
@@ -38,7 +38,7 @@ impl Wire {
         }
         run("ethtool -K masq0 tx off gso off tso off");
         let punt_ifindex = rig.index("masq0");
-        rig.set(Settings { punt_ifindex, ..settings() });
+        rig.punt_into(punt_ifindex);
         for interface in ["lan", "wan"] {
             rig.attach("masq_ingress", interface);
         }
@@ -60,7 +60,7 @@ impl Wire {
     }
 
     /// Makes a tun device that masq serves on the inside.
-    fn tun(&mut self) -> (Tun, Port) {
+    pub(crate) fn tun(&mut self) -> (Tun, Port) {
         let tun = Tun::new("tun");
         ip("address add 10.9.0.1/24 dev tun");
         ip("link set tun up");
@@ -145,7 +145,7 @@ fn segments_reach_the_worker_cut_and_complete() {
     in_network(|| {
         let wire = Wire::new();
         let socket = workstation_socket();
-        sockopt_udp_segment(&socket, 1400);
+        segment_by(&socket, 1400);
 
         socket.send_to(&b"gso-data".repeat(5000), (SERVER, 7)).unwrap();
 
@@ -212,7 +212,7 @@ fn without_the_punt_port_nothing_leaks() {
 }
 
 /// A socket whose packets come from the far end of the inside cable.
-fn workstation_socket() -> UdpSocket {
+pub(crate) fn workstation_socket() -> UdpSocket {
     ip("address add 192.168.1.3/24 dev lan-far");
     ip("route add 203.0.113.178 via 192.168.1.1 dev lan-far");
     ip("neighbour replace 192.168.1.1 lladdr 02:00:00:00:01:01 dev lan-far");
@@ -220,7 +220,8 @@ fn workstation_socket() -> UdpSocket {
     UdpSocket::bind((inside.addr, inside.port)).unwrap()
 }
 
-fn sockopt_udp_segment(socket: &UdpSocket, size: i32) {
+/// Has what a socket sends cut into payloads of a size, as late as possible.
+pub(crate) fn segment_by(socket: &UdpSocket, size: i32) {
     sockopt::set_socket_send_buffer_size(socket, 1 << 20).unwrap();
     let length = size_of::<i32>() as libc::socklen_t;
     let value = (&raw const size).cast();
@@ -232,6 +233,6 @@ fn sockopt_udp_segment(socket: &UdpSocket, size: i32) {
 }
 
 /// Whether bytes contain others.
-fn holds(bytes: &[u8], content: &[u8]) -> bool {
+pub(crate) fn holds(bytes: &[u8], content: &[u8]) -> bool {
     bytes.windows(content.len()).any(|window| window == content)
 }

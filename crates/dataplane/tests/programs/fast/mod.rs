@@ -3,6 +3,7 @@
 mod punted;
 mod same;
 mod stamps;
+mod wire;
 
 use masq_flow::{Direction, Session};
 use masq_wire::{Packet, Protocol};
