@@ -71,6 +71,21 @@ pub enum ReloadError {
         /// What there is.
         known: Vec<String>,
     },
+    /// The loopback interface, or the punt port.
+    #[error("interface {interface} cannot be inside or outside")]
+    Unusable {
+        /// Which.
+        interface: String,
+    },
+    /// Another instance has the interface.
+    #[error(
+        "interface {interface} is used by another masq instance; remove that one first \
+         (masq detach --instance NAME)"
+    )]
+    Claimed {
+        /// Which.
+        interface: String,
+    },
     /// The gateway is ending.
     #[error("the gateway is ending")]
     Ending,
@@ -269,7 +284,7 @@ impl Control {
     }
 
     fn reload(&mut self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
-        self.check_required(&*configuration)?;
+        self.check(&*configuration)?;
         self.configuration = configuration;
         self.remembered.keep(|name| self.configuration.side(name).is_some());
         // The new configuration may know interfaces as inside that the old one did not, and what
@@ -282,7 +297,7 @@ impl Control {
     }
 
     fn plan(&self, configuration: &dyn Configuration) -> Result<Plan, ReloadError> {
-        self.check_required(configuration)?;
+        self.check(configuration)?;
         let mut surroundings = surroundings(configuration, &self.links, self.own);
         self.remembered.clone().complete(&mut surroundings);
         let policy = configuration.policy(&surroundings);
@@ -294,13 +309,24 @@ impl Control {
         plan.recv().map_err(|_| ReloadError::Ending)
     }
 
-    fn check_required(&self, configuration: &dyn Configuration) -> Result<(), ReloadError> {
-        match missing(configuration, &self.links) {
-            Some(interface) => {
-                Err(ReloadError::UnknownInterface { interface, known: names(&self.links) })
-            }
+    fn check(&self, configuration: &dyn Configuration) -> Result<(), ReloadError> {
+        if let Some(interface) = missing(configuration, &self.links) {
+            return Err(ReloadError::UnknownInterface { interface, known: names(&self.links) });
+        }
+        let own = |link: &Link| self.own.contains(&link.index);
+        if let Some(interface) = unusable(configuration, &self.links, own) {
+            return Err(ReloadError::Unusable { interface });
+        }
+        let ports = surroundings(configuration, &self.links, self.own).ports;
+        let fresh = |port: &&Port| !self.attached.contains_key(&port.id.0);
+        match ports.iter().filter(fresh).find(|port| self.is_claimed(port)) {
+            Some(port) => Err(ReloadError::Claimed { interface: port.name.clone() }),
             None => Ok(()),
         }
+    }
+
+    fn is_claimed(&self, port: &Port) -> bool {
+        self.programs.is_claimed(port.id.0, &port.name)
     }
 
     fn port_status(&self) -> Vec<PortStatus> {
@@ -356,6 +382,10 @@ impl Control {
                 continue;
             }
             let fresh = known.is_none();
+            if fresh && self.is_claimed(port) {
+                errors.push(AttachError::Claimed { interface: port.name.clone() });
+                continue;
+            }
             if fresh && port.mtu > PACKET_MAX {
                 tracing::warn!(
                     interface = port.name,
@@ -499,6 +529,18 @@ fn ipv4_networks(mut networks: Vec<Prefix>) -> Vec<masq_core::Prefix> {
 /// The first interface that must exist and does not.
 pub(crate) fn missing(configuration: &dyn Configuration, mirror: &Mirror) -> Option<String> {
     configuration.required().into_iter().find(|name| mirror.links().named(name).is_none())
+}
+
+/// The first interface that must be served and cannot be: loopback, and masq's own.
+pub(crate) fn unusable(
+    configuration: &dyn Configuration,
+    mirror: &Mirror,
+    own: impl Fn(&Link) -> bool,
+) -> Option<String> {
+    configuration
+        .required()
+        .into_iter()
+        .find(|name| mirror.links().named(name).is_some_and(|link| link.loopback || own(link)))
 }
 
 /// The names of the interfaces there are.

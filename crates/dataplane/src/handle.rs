@@ -176,7 +176,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // The control thread stops the worker when it ends in order, which it may not have done.
         self.orders.send(Order::Stop);
+        self.worker.send(Command::Stop);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the gateway panicked");

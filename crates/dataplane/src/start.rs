@@ -16,14 +16,14 @@ use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
-use crate::control::{Chain, Control, missing, names, surroundings};
+use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::instance::{self, Instance};
 use crate::netlink::{Netlink, Watch, create_pair};
 use crate::options::{Configuration, Options, Surroundings};
 use crate::punt::{PACKET_MAX, PuntPort};
-use crate::routes::{Mirror, Router};
+use crate::routes::{Link, Mirror, Router};
 use crate::sockets::Asker;
 use crate::state::State;
 use crate::sys::ethtool::{self, Feature};
@@ -84,8 +84,10 @@ impl Start {
         let memory = programs.memory()?;
         let port = self.open_punt_port(&mut programs, own)?;
         let [near, _] = own;
+        let mut flags = SettingsFlags::empty();
+        flags.set(SettingsFlags::FAST_PATH, self.options.fast_path);
         programs.set_settings(&Settings {
-            flags: SettingsFlags::empty().bits(),
+            flags: flags.bits(),
             punt_ifindex: near,
             miss_rate: self.options.miss_rate,
             miss_burst: self.options.miss_burst,
@@ -152,11 +154,9 @@ impl Start {
             return Err(StartError::UnknownInterface { interface, known: names(mirror) });
         }
         let pair = self.instance.pair();
-        for name in configuration.required() {
-            let loopback = mirror.links().named(&name).is_some_and(|link| link.loopback);
-            if loopback || name == pair.near || name == pair.far {
-                return Err(StartError::Unusable { interface: name });
-            }
+        let own = |link: &Link| link.name == pair.near || link.name == pair.far;
+        if let Some(interface) = unusable(configuration, mirror, own) {
+            return Err(StartError::Unusable { interface });
         }
         let surroundings = surroundings(configuration, mirror, [0; 2]);
         for port in &surroundings.ports {

@@ -370,6 +370,70 @@ fn a_gateway_whose_engine_panics_ends_closed() {
     });
 }
 
+/// A configuration that is too much for whoever follows it.
+struct Panics;
+
+impl Configuration for Panics {
+    fn side(&self, _: &str) -> Option<Realm> {
+        panic!("a test of what happens then")
+    }
+
+    fn required(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn policy(&self, _: &Surroundings) -> Policy {
+        panic!("a test of what happens then")
+    }
+}
+
+#[test]
+fn a_gateway_whose_control_panics_ends_as_well() {
+    in_namespaces(|| {
+        gateway_topology();
+        let gateway = gateway();
+        assert!(matches!(gateway.reload(Box::new(Panics)), Err(ReloadError::Ending)));
+        let end = clock::now() + Duration::from_secs(5);
+        while gateway.is_running() {
+            assert!(clock::now() < end, "nobody notices");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Which does not wait for the other thread in vain.
+        gateway.stop();
+        let _again = start(options(), Box::new(PLAIN)).unwrap();
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+    });
+}
+
+#[test]
+fn what_cannot_be_followed_changes_nothing() {
+    in_namespaces(|| {
+        gateway_topology();
+        run_all("ip link add lan2 type bridge \n ip link add wan2 type bridge");
+        let _first = gateway();
+        let other = Options { instance: "other".to_owned(), ..options() };
+        let own = Plain { inside: "lan2", outside: "wan2" };
+        let second = start(other, Box::new(own.clone())).unwrap();
+        let before = (traces(), second.ports().unwrap());
+        let cases = [
+            (Plain { outside: "ppp0", ..own.clone() }, "there is no interface ppp0"),
+            (Plain { inside: "lo", ..own.clone() }, "lo cannot be inside or outside"),
+            (Plain { inside: "masq1-other", ..own.clone() }, "masq1-other cannot be"),
+            (Plain { outside: "wan", ..own.clone() }, "wan is used by another masq instance"),
+            (Plain { outside: "wan+", ..own }, "wan is used by another masq instance"),
+        ];
+        for (plain, expected) in cases {
+            for refused in
+                [second.plan(Box::new(plain.clone())), second.reload(Box::new(plain.clone()))]
+            {
+                let error = refused.unwrap_err().to_string();
+                assert!(error.contains(expected), "{error}");
+            }
+            assert_eq!((traces(), second.ports().unwrap()), before, "{plain:?}");
+        }
+    });
+}
+
 #[test]
 fn a_gateway_without_its_punt_port_ends() {
     in_namespaces(|| {

@@ -59,6 +59,12 @@ pub enum AttachError {
         #[source]
         source: Box<dyn core::error::Error + Send + Sync>,
     },
+    /// The interface has the program of another instance.
+    #[error("interface {interface} is used by another masq instance")]
+    Claimed {
+        /// Which.
+        interface: String,
+    },
     /// A map is missing, or of another kind than the programs' author said.
     #[error("the eBPF programs have no usable map {map}")]
     Map {

@@ -8,7 +8,7 @@ use masq_api::{
     ReloadRequest, Role, StatsView, Status,
 };
 use masq_config::{CheckedConfig, Judged, Link, Ports};
-use masq_core::{Plan, PortRanges, Realm};
+use masq_core::{PortRanges, Realm};
 use masq_dataplane::{Configuration, Handle, PortStatus};
 use tokio::sync::Notify;
 
@@ -81,17 +81,6 @@ impl RunningGateway {
     fn ports(&self) -> Result<Vec<PortStatus>, Error> {
         self.handle.ports().map_err(|error| failed(error.to_string()))
     }
-
-    /// What a configuration would mean for the sessions there are.
-    fn plan(&self, wanted: &CheckedConfig) -> Result<Plan, Error> {
-        let links: Vec<Link> = self.ports()?.iter().map(|status| link(&status.port)).collect();
-        let wanted = wanted.clone();
-        self.handle
-            .look(move |engine| {
-                engine.plan(&wanted.policy(&links, engine.policy().reserved.clone()))
-            })
-            .map_err(|error| failed(error.to_string()))
-    }
 }
 
 impl Gateway for RunningGateway {
@@ -133,15 +122,16 @@ impl Gateway for RunningGateway {
         // Held throughout, so that two reloads come one after the other.
         let mut current = self.config();
         let differences = current.differences(&wanted);
+        let configuration: Box<dyn Configuration> = Box::new(Wanted(wanted.clone()));
         let plan = if request.dry_run {
-            self.plan(&wanted)?
+            self.handle.plan(configuration)
         } else {
-            let configuration: Box<dyn Configuration> = Box::new(Wanted(wanted.clone()));
-            let plan =
-                self.handle.reload(configuration).map_err(|error| failed(error.to_string()))?;
-            *current = wanted;
-            plan
+            self.handle.reload(configuration)
         };
+        let plan = plan.map_err(|error| failed(error.to_string()))?;
+        if !request.dry_run {
+            *current = wanted;
+        }
         let count = |sessions: usize| u64::try_from(sessions).unwrap_or(u64::MAX);
         Ok(ReloadPlan {
             applied: !request.dry_run,
