@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     pub(crate) instance: String,
 
     /// The control socket, where the configuration puts it elsewhere [default:
-    /// /run/masq/<instance>.sock]
+    /// /run/masq/INSTANCE.sock]
     #[arg(long, global = true, value_name = "PATH", env = "MASQ_SOCKET")]
     pub(crate) socket: Option<PathBuf>,
 }

@@ -11,7 +11,7 @@
 //! programs share it. An eBPF program reads the header structs in place and applies
 //! [`checksum::Delta`]s; the engine works on [`Packet`].
 //!
-//! The feature `test-util` adds [`make`] (packets from values) and [`strategy`] (arbitrary packets for
+//! The feature `test-util` adds `make` (packets from values) and `strategy` (arbitrary packets for
 //! property tests).
 
 #![no_std]
