@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::deadline::{Deadline, LATER, SOON};
 use crate::error::Context;
-use crate::{Error, Namespace, Result};
+use crate::{Error, Namespace, Result, sys};
 
 /// What a program printed, and how it ended.
 #[derive(Clone, Debug)]
@@ -216,32 +216,16 @@ impl fmt::Debug for Running {
 
 type Stream = Box<dyn Read + Send>;
 
-fn spawn(command: Command) -> io::Result<(Child, [Stream; 2])> {
-    let mut child = bound_to_parent(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+fn spawn(mut command: Command) -> io::Result<(Child, [Stream; 2])> {
+    // Programs that end by themselves within milliseconds are not worth the detour.
+    if Path::new(command.get_program()).is_absolute() {
+        sys::die_with_this_thread(&mut command);
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
     Ok((child, [Box::new(stdout), Box::new(stderr)]))
-}
-
-/// Has the kernel kill the program when the thread that started it is gone.
-fn bound_to_parent(command: Command) -> Command {
-    // Programs that end by themselves within milliseconds are not worth the detour.
-    if !Path::new(command.get_program()).is_absolute() {
-        return command;
-    }
-    let mut bound = Command::new("setpriv");
-    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => bound.env(name, value),
-            None => bound.env_remove(name),
-        };
-    }
-    bound
 }
 
 /// Reads a stream to its end on a thread, into a buffer that others may look at meanwhile.

@@ -11,7 +11,10 @@ use core::mem::size_of;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
+use rustix::process::Signal;
 use rustix::thread::UnshareFlags;
 
 /// Puts the calling thread into new namespaces. `FILES` is not accepted.
@@ -166,4 +169,21 @@ pub(crate) fn lost_packets(socket: impl AsFd) -> io::Result<u32> {
         )
     };
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(statistics[1]) }
+}
+
+/// Has the kernel kill the program when the thread that starts it is gone. That holds from before
+/// the program runs.
+pub(crate) fn die_with_this_thread(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let bind = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before it was asked for.
+        match rustix::process::getppid() {
+            Some(found) if found == parent => Ok(()),
+            Some(_) | None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    };
+    // SAFETY: between fork and exec the closure makes two system calls, and neither allocates nor
+    // takes a lock.
+    unsafe { command.pre_exec(bind) };
 }
