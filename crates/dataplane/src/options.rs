@@ -94,6 +94,8 @@ pub struct Options {
     pub layout: Layout,
     /// How programs are attached.
     pub attachment: Attachment,
+    /// Established sessions go on in the programs, without the engine.
+    pub fast_path: bool,
     /// Misses that one source may punt per second, and at once; 0 for any number.
     pub miss_rate: u32,
     /// See `miss_rate`.
@@ -110,6 +112,7 @@ impl Options {
             run: PathBuf::from(RUN),
             layout: Layout::default(),
             attachment: Attachment::Auto,
+            fast_path: false,
             miss_rate: 20_000,
             miss_burst: 4_000,
             seed: None,

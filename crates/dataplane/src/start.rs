@@ -131,7 +131,8 @@ impl Start {
         };
         control.enter_addresses(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
-        let worker = Worker::new(engine, router, port, memory, host_sockets, ends);
+        let fast_path = self.options.fast_path;
+        let worker = Worker::new(engine, router, port, memory, host_sockets, ends, fast_path);
 
         // From here on packets are taken; everything that could fail before that has been done.
         for index in interfaces {

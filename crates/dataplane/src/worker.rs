@@ -84,6 +84,8 @@ pub(crate) struct Worker {
     sockets: Sockets,
     ends: Ends,
     events_lost: u64,
+    /// When the ways of all sessions are looked at again; never without the fast path.
+    look_again: Option<Instant>,
 }
 
 /// What the worker knows of the host's sockets.
@@ -107,8 +109,10 @@ impl Worker {
         memory: SharedMemory,
         sockets: Sockets,
         ends: Ends,
+        fast_path: bool,
     ) -> Self {
-        Self { engine, router, port, memory, sockets, ends, events_lost: 0 }
+        let look_again = fast_path.then(|| clock::now() + LOOK_AGAIN);
+        Self { engine, router, port, memory, sockets, ends, events_lost: 0, look_again }
     }
 
     /// Works until told to stop.
@@ -130,7 +134,7 @@ impl Worker {
 
     fn sleep(&self, again: Option<Duration>) -> io::Result<()> {
         let now = clock::now();
-        let due = [self.engine.poll_timeout(), self.router.poll_timeout()];
+        let due = [self.engine.poll_timeout(), self.router.poll_timeout(), self.look_again];
         let wait = due.into_iter().flatten().map(|due| due.saturating_sub(now)).chain(again).min();
         let wait = wait.map(|wait| Timespec {
             tv_sec: wait.as_secs().min(3600) as i64,
@@ -152,6 +156,10 @@ impl Worker {
         self.router.set_now(now);
         if !self.obey(now) {
             return Round::Stop;
+        }
+        if self.look_again.is_some_and(|due| due <= now) {
+            self.engine.handle_routes();
+            self.look_again = Some(now + LOOK_AGAIN);
         }
         self.port.reclaim();
         let full = self.translate(now);
@@ -179,10 +187,18 @@ impl Worker {
             match self.ends.commands.try_recv() {
                 Ok(Command::Changes(changes)) => {
                     for change in changes {
+                        // A neighbour's news reach the fast path through its next hop.
+                        if self.look_again.is_some() && !matches!(change, Change::Neighbour { .. })
+                        {
+                            self.look_again = Some(now);
+                        }
                         self.router.apply(change);
                     }
                 }
-                Ok(Command::Picture(mirror)) => self.router.replace(*mirror),
+                Ok(Command::Picture(mirror)) => {
+                    self.router.replace(*mirror);
+                    self.look_again = self.look_again.map(|_| now);
+                }
                 Ok(Command::Apply(policy, answer)) => {
                     let plan = self.engine.apply(now, *policy);
                     if let Some(answer) = answer {
@@ -339,5 +355,9 @@ enum Sent {
 
 /// Packets of a batch.
 const BATCH: usize = 64;
+
+/// How often the engine looks at the way of a session that the fast path carries: its neighbours are
+/// confirmed then, well before their next hops' numbers could be another's.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Commands of a round.
 const COMMANDS: usize = 16;

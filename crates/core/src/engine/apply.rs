@@ -108,6 +108,13 @@ impl Engine {
         plan
     }
 
+    /// Has the way of every session looked at again, because routes have changed or time has passed:
+    /// its next packet in each direction comes to the engine, and the fast path has the others.
+    pub fn handle_routes(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        self.sessions.table.set_min_epoch(self.epoch);
+    }
+
     /// Takes the ports that sockets of the host use; they are given to no mapping from here on.
     pub fn handle_sockets(&mut self, ports: BTreeSet<HostPort>) {
         if ports != self.host_ports {

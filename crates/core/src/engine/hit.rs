@@ -1,6 +1,6 @@
 //! Packets of sessions that exist.
 
-use masq_flow::{Activity, Direction, Flags, Session, Slot};
+use masq_flow::{Activity, Direction, Flags, NextHopId, Session, Slot};
 use masq_wire::{Endpoint, Packet, Tcp, Transport, Tuple};
 
 use super::arrival::Arrival;
@@ -169,6 +169,9 @@ impl Engine {
     }
 
     /// Keeps next hop and interface of a record true, and notes that it was answered.
+    ///
+    /// A session of an older epoch is of the present one from here on, in this direction; the other
+    /// has no next hop until one of its packets has been looked at.
     fn refresh(
         &mut self,
         arrival: &Arrival<'_>,
@@ -183,7 +186,8 @@ impl Engine {
             Direction::Egress
         };
         let answers = direction != first;
-        let news = session.next_hops[direction] != hop.id
+        let news = session.epoch != self.epoch
+            || session.next_hops[direction] != hop.id
             || session.interfaces[direction] != arrival.port.0
             || answers && !session.flags.contains(Flags::ANSWERED);
         if !news {
@@ -191,6 +195,10 @@ impl Engine {
         }
         // Class and state have moved on since the session was read.
         let Some(mut session) = self.sessions.table.session(slot) else { return };
+        if session.epoch != self.epoch {
+            session.epoch = self.epoch;
+            session.next_hops[direction.reverse()] = NextHopId::NONE;
+        }
         session.next_hops[direction] = hop.id;
         session.interfaces[direction] = arrival.port.0;
         session.flags.set(Flags::ANSWERED, answers || session.flags.contains(Flags::ANSWERED));

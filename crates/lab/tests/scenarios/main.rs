@@ -14,6 +14,7 @@ mod bulk;
 mod control;
 mod daemon;
 mod datagrams;
+mod fast;
 mod intruders;
 mod own;
 mod packets;
@@ -35,6 +36,8 @@ pub(crate) enum Nat {
     Kernel,
     /// The program under test.
     Masq,
+    /// The same, with established sessions in the programs on TC.
+    MasqOnTc,
 }
 
 /// A scenario: where it plays, and what happens.
@@ -122,6 +125,14 @@ mod masq_without_offloads {
     super::every_scenario!(super::Nat::Masq, false);
 }
 
+mod masq_on_tc {
+    super::every_scenario!(super::Nat::MasqOnTc, true);
+}
+
+mod masq_on_tc_without_offloads {
+    super::every_scenario!(super::Nat::MasqOnTc, false);
+}
+
 /// Runs a scenario.
 pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
     let topology = if offloads { scenario.topology } else { scenario.topology.without_offloads() };
@@ -161,10 +172,12 @@ fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>
         return None;
     };
     let options = MasqOptions::new(binary);
-    Some(Some(match config {
-        Some(config) => options.config(config),
-        None => options,
-    }))
+    let fast_path = match nat {
+        Nat::MasqOnTc => "[fast-path]\nmode = 'tc'\n",
+        Nat::Masq | Nat::Kernel => "",
+    };
+    let text = format!("{}{fast_path}", config.unwrap_or_default());
+    Some(Some(if text.is_empty() { options } else { options.config(text) }))
 }
 
 /// Builds a lab and plays in it. On failure, prints what there is to know and keeps the packets.

@@ -88,6 +88,7 @@ pub(crate) struct Xsk {
     tags: Vec<u16>,
     free: Vec<u32>,
     filling: u32,
+    sending: u32,
     /// Descriptors of the kernel that made no sense.
     nonsense: u64,
     /// Outlives the socket: fields are dropped in order, and the kernel keeps the pages anyway.
@@ -144,6 +145,7 @@ impl Xsk {
             tags: vec![0; buffers as usize],
             free: (0..buffers).rev().collect(),
             filling: 0,
+            sending: 0,
             nonsense: 0,
             memory,
         };
@@ -197,17 +199,22 @@ impl Xsk {
             options: XdpDescOptions::empty(),
         };
         self.tags[frame.index as usize] = tag;
-        self.places[frame.index as usize] = Place::Sending;
         let queued = self.transmit.push(descriptor);
         debug_assert!(queued, "the ring has a place for every buffer");
         if !queued {
             self.release(frame);
+            return;
         }
+        self.places[frame.index as usize] = Place::Sending;
+        self.sending += 1;
     }
 
     /// Has the kernel send what is queued and take free buffers for what arrives. True when some
-    /// of it has to wait for devices to free what they were given.
+    /// of it has to wait for devices to free what they were given. No frame is with the caller at
+    /// that moment.
     pub(crate) fn flush(&mut self) -> bool {
+        let known = self.free.len() as u32 + self.filling + self.sending;
+        debug_assert_eq!(known as usize, self.places.len(), "no buffer is lost");
         self.receive.release();
         self.refill();
         self.transmit.submit();
@@ -228,6 +235,7 @@ impl Xsk {
     pub(crate) fn reclaim(&mut self, mut sent: impl FnMut(u16)) {
         while let Some(address) = self.completion.pop() {
             if let Some(frame) = self.take(address, Place::Sending, 0) {
+                self.sending -= 1;
                 sent(self.tags[frame.index as usize]);
                 self.release(frame);
             }
