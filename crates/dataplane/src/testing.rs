@@ -1,11 +1,14 @@
 //! Namespaces for the tests of this crate: nothing of a test is seen outside its own thread.
 
+use core::time::Duration;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+use crate::clock;
 
 /// Runs a test on a thread of its own with its own network and mounts: an empty `/run/masq` with a
 /// BPF file system, and no interface but the loopback.
@@ -82,10 +85,19 @@ pub(crate) fn succeeds(command: &str) -> bool {
     Command::new(words.next().unwrap()).args(words).output().unwrap().status.success()
 }
 
-/// Whether a command succeeds within a few tries, as one does that waits for the gateway to notice
-/// something.
+/// Whether a command succeeds soon, as one does that waits for the gateway, or for the kernel's
+/// links, to notice something.
 pub(crate) fn tries(command: &str) -> bool {
-    (0..5).any(|_| succeeds(command))
+    let end = clock::now() + Duration::from_secs(5);
+    loop {
+        if succeeds(command) {
+            return true;
+        }
+        if clock::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Leaves the network of this thread for an empty one; mounts stay.
