@@ -27,6 +27,7 @@ use masq_flow::maps::{AddressFlags, EarlyDrop, Interface, InterfaceFlags, Role, 
 use masq_flow::punt::{LOCAL_MARK, PuntReason};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN};
 
+use crate::bytes::Bytes as _;
 use crate::counters::{drop, pass};
 use crate::parse::{self, Kind, Packet};
 use crate::punt::{self, Punt};
@@ -53,7 +54,10 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
     }
     let layer3 = InterfaceFlags::from_bits_retain(interface.flags).contains(InterfaceFlags::LAYER3);
     let start = start(&interface);
-    skb.pull(start as u32 + parse::LOOKED_AT);
+    skb.pull(start as u32 + parse::USUALLY_LOOKED_AT);
+    if skb.read::<[u8; 4]>(start).is_some_and(|[first, ..]| first & 0x0f > 5) {
+        skb.pull(start as u32 + parse::LOOKED_AT);
+    }
     let Some(packet) = parse::packet(skb, start) else {
         return drop(EarlyDrop::Truncated);
     };

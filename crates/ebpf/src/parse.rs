@@ -10,7 +10,10 @@ use masq_wire::icmp::{self, Class};
 
 use crate::bytes::Bytes;
 
-/// The longest IPv4 header, and as much of what follows as is looked at.
+/// A header without options, and as much of what follows as is looked at. Drivers that put headers
+/// apart from data put apart no less.
+pub(crate) const USUALLY_LOOKED_AT: u32 = 20 + 20;
+/// The same of the longest header.
 pub(crate) const LOOKED_AT: u32 = 60 + 20;
 
 /// An IPv4 packet.

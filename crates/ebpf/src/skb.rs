@@ -176,6 +176,11 @@ impl<'a> Skb<'a> {
 impl Bytes for Skb<'_> {
     #[inline(always)]
     fn bounds(self) -> (usize, usize) {
-        (self.ctx.data(), self.ctx.data_end())
+        let skb = self.raw();
+        // SAFETY: the kernel passes a valid context; the verifier turns this into a checked load.
+        let start = unsafe { (&raw const (*skb).data).read_volatile() };
+        // SAFETY: as above.
+        let end = unsafe { (&raw const (*skb).data_end).read_volatile() };
+        (start as usize, end as usize)
     }
 }

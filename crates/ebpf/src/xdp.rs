@@ -34,7 +34,12 @@ struct Frame<'a> {
 impl Bytes for Frame<'_> {
     #[inline(always)]
     fn bounds(self) -> (usize, usize) {
-        (self.ctx.data(), self.ctx.data_end())
+        let md = self.ctx.ctx;
+        // SAFETY: the kernel passes a valid context; the verifier turns this into a checked load.
+        let start = unsafe { (&raw const (*md).data).read_volatile() };
+        // SAFETY: as above.
+        let end = unsafe { (&raw const (*md).data_end).read_volatile() };
+        (start as usize, end as usize)
     }
 }
 
