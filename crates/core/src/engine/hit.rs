@@ -163,9 +163,20 @@ impl Engine {
             return;
         }
         self.sessions.table.set_state(slot, after.class().number(), after.number());
+        if (state == State::Trans) != (after == State::Trans) {
+            self.keep_from_the_fast_path(slot, after == State::Trans);
+        }
         if after.is_over() && !state.is_over() {
             self.sessions.reclaim.push_over(session, slot);
         }
+    }
+
+    /// A session that was reset is revived by the next segment (RFC 7857 §2.2), which the engine must
+    /// see, therefore.
+    fn keep_from_the_fast_path(&mut self, slot: Slot, keep: bool) {
+        let Some(mut session) = self.sessions.table.session(slot) else { return };
+        session.flags.set(Flags::PUNT, keep);
+        self.sessions.table.update(slot, &session);
     }
 
     /// Keeps next hop and interface of a record true, and notes that it was answered.

@@ -11,6 +11,7 @@
 //! clsact filter of fixed priority and handle, which stays without a pin.
 
 mod pins;
+
 #[cfg(test)]
 mod tests;
 
@@ -141,11 +142,11 @@ impl Programs {
         let mut ebpf = loader.load(OBJECT).map_err(|error| AttachError::Load(error.into()))?;
         for program in [INGRESS, RETURN] {
             classifier(&mut ebpf, program)
-                .and_then(SchedClassifier::load)
+                .and_then(|loaded| undisturbed(|| loaded.load()))
                 .map_err(|source| AttachError::Program { program, source: source.into() })?;
         }
         xdp(&mut ebpf)
-            .and_then(Xdp::load)
+            .and_then(|loaded| undisturbed(|| loaded.load()))
             .map_err(|source| AttachError::Program { program: PUNT, source: source.into() })?;
         let tcx = match attachment {
             Attachment::Auto => has_tcx(),
@@ -453,6 +454,19 @@ fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
     ebpf.program_mut(PUNT).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
+/// Loads a program; the verifier gives up when a signal comes in between, and wants to be asked
+/// again.
+fn undisturbed(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    for _ in 0..LOAD_TRIES {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == io::ErrorKind::WouldBlock => {}
+            loaded => return loaded,
+        }
+    }
+    load()
+}
+
 fn unusable(map: &'static str) -> impl Fn(aya::maps::MapError) -> AttachError {
     move |source| AttachError::Map { map, source: Some(source.into()) }
 }
@@ -473,6 +487,9 @@ fn absent_is_fine(removed: Result<(), aya::maps::MapError>) -> Result<(), aya::m
 const INGRESS: &str = "masq_ingress";
 const RETURN: &str = "masq_return";
 const PUNT: &str = "masq_punt_xdp";
+
+/// More signals than come while three programs are verified.
+const LOAD_TRIES: usize = 10;
 
 /// Where the clsact filter is: before all others, under a handle that says "mq".
 const PRIORITY: u16 = 1;

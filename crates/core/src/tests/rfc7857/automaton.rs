@@ -134,6 +134,21 @@ fn rfc7857_s2_2_a_reset_that_got_lost_behind_us_does_no_harm() {
 }
 
 #[test]
+fn rfc7857_s2_2_what_comes_after_a_reset_is_not_for_the_fast_path_until_data_has_revived_it() {
+    let mut net = Net::new();
+    let mut connection = Connection::open(&mut net, c1(6000), s1(80));
+    let punted = |net: &Net| {
+        let (_, session) = net.engine.table().sessions().next().unwrap();
+        session.flags.contains(masq_flow::Flags::PUNT)
+    };
+    assert!(!punted(&net));
+    connection.egress(&mut net, Flags::RST, b"");
+    assert!(punted(&net));
+    connection.egress(&mut net, Flags::ACK, b"data");
+    assert!(!punted(&net));
+}
+
+#[test]
 fn rfc7857_s2_2_a_reset_with_another_sequence_number_changes_no_state() {
     let mut net = Net::new();
     let mut connection = Connection::open(&mut net, c1(6000), s1(80));
