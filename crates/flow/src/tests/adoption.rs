@@ -59,7 +59,7 @@ fn damaged_records_are_dropped_and_others_kept() {
         ("a delta", |record| record.line[DELTAS].store(7)),
         ("an unknown shape", |record| record.line[KIND].store(u32::from_ne_bytes([6, 0x81, 0, 0]))),
         ("a wide shape", |record| record.line[KIND].store(u32::from_ne_bytes([6, 3, 0, 0]))),
-        ("a next hop", |record| record.line[9].store(5000)),
+        ("a next hop", |record| record.line[9].store(60_000)),
     ];
     for (what, damage) in damages {
         let (writer, slot) = one_among_others();
