@@ -88,15 +88,20 @@ pub(crate) fn succeeds(command: &str) -> bool {
 /// Whether a command succeeds soon, as one does that waits for the gateway, or for the kernel's
 /// links, to notice something.
 pub(crate) fn tries(command: &str) -> bool {
+    comes_true(|| succeeds(command))
+}
+
+/// Whether something holds soon.
+pub(crate) fn comes_true(what: impl Fn() -> bool) -> bool {
     let end = clock::now() + Duration::from_secs(5);
     loop {
-        if succeeds(command) {
+        if what() {
             return true;
         }
         if clock::now() > end {
             return false;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

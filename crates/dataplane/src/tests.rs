@@ -1,7 +1,6 @@
 //! Whole gateways on a real kernel.
 
 use core::net::IpAddr;
-use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -11,7 +10,8 @@ use masq_flow::Layout;
 
 use super::*;
 use crate::testing::{
-    enter_new_network, gateway_topology, in_namespaces, on_host, run, run_all, succeeds, tries,
+    comes_true, enter_new_network, gateway_topology, in_namespaces, on_host, run, run_all,
+    succeeds, tries,
 };
 
 /// Interfaces by name, and the policy that a user without a configuration gets.
@@ -224,11 +224,7 @@ fn interfaces_come_and_go_and_are_renamed() {
             ports.iter().any(|port| port.port.name == name && port.attachment.is_some())
         };
         let wait_for = |what: &dyn Fn() -> bool| {
-            let end = clock::now() + Duration::from_secs(5);
-            while !what() {
-                assert!(clock::now() < end, "not in time: {:?}", gateway.ports());
-                std::thread::sleep(Duration::from_millis(5));
-            }
+            assert!(comes_true(what), "not in time: {:?}", gateway.ports());
         };
         run_all("ip link set wan down \n ip link set wan name wan7 \n ip link set wan7 up");
         wait_for(&|| served("wan7") && !served("wan"));
@@ -353,11 +349,7 @@ fn a_gateway_whose_engine_panics_ends_closed() {
         assert!(tries(ping));
         let answer = gateway.look(|_| panic!("a test of what happens then"));
         assert_eq!(answer, Err::<(), _>(Ended));
-        let end = clock::now() + Duration::from_secs(5);
-        while gateway.is_running() {
-            assert!(clock::now() < end, "nobody notices");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        assert!(comes_true(|| !gateway.is_running()), "nobody notices");
         assert_eq!(gateway.stats().unwrap_err(), Ended);
         assert_eq!(
             gateway.reload(Box::new(PLAIN)).unwrap_err().to_string(),
@@ -393,11 +385,7 @@ fn a_gateway_whose_control_panics_ends_as_well() {
         gateway_topology();
         let gateway = gateway();
         assert!(matches!(gateway.reload(Box::new(Panics)), Err(ReloadError::Ending)));
-        let end = clock::now() + Duration::from_secs(5);
-        while gateway.is_running() {
-            assert!(clock::now() < end, "nobody notices");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        assert!(comes_true(|| !gateway.is_running()), "nobody notices");
         // Which does not wait for the other thread in vain.
         gateway.stop();
         let _again = start(options(), Box::new(PLAIN)).unwrap();
@@ -440,11 +428,7 @@ fn a_gateway_without_its_punt_port_ends() {
         gateway_topology();
         let gateway = gateway();
         run("ip link del masq0-test");
-        let end = clock::now() + Duration::from_secs(5);
-        while gateway.is_running() {
-            assert!(clock::now() < end, "it goes on without a punt port");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        assert!(comes_true(|| !gateway.is_running()), "it goes on without a punt port");
         gateway.stop();
         let _again = start(options(), Box::new(PLAIN)).unwrap();
         assert!(
