@@ -8,6 +8,7 @@
 //! to do.
 
 use core::net::{IpAddr, SocketAddrV4};
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::io;
@@ -17,6 +18,8 @@ use masq_wire::Protocol;
 use netlink_sys::{Socket, protocols::NETLINK_SOCK_DIAG};
 use zerocopy::byteorder::{BE, U16};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::netlink::dialogue;
 
 /// The (protocol, port) pairs in use by sockets that are not bound to a loopback address.
 pub(crate) fn in_use() -> io::Result<BTreeSet<HostPort>> {
@@ -99,47 +102,20 @@ fn exchange(
     only: bool,
     mut found: impl FnMut(&SocketId),
 ) -> io::Result<()> {
-    socket.send(request.as_bytes(), 0)?;
-    loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        let mut rest = datagram.as_slice();
-        while let Ok((header, _)) = Header::read_from_prefix(rest) {
-            let length = (header.length as usize).max(size_of::<Header>());
-            let Some(message) = rest.get(size_of::<Header>()..length) else { break };
-            match header.kind {
-                NLMSG_DONE => return Ok(()),
-                NLMSG_ERROR => {
-                    let code = i32::read_from_prefix(message).map_or(0, |(code, _)| code);
-                    // A kernel without IPv6 has no such family.
-                    return match -code {
-                        libc::ENOENT => Ok(()),
-                        code => Err(io::Error::from_raw_os_error(code)),
-                    };
-                }
-                SOCK_DIAG_BY_FAMILY => {
-                    if let Ok((answer, _)) = Answer::read_from_prefix(message) {
-                        found(&answer.id);
-                    }
-                    if only {
-                        return Ok(());
-                    }
-                }
-                _ => {}
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    let asked = dialogue::ask(socket, request.as_bytes(), |kind, message| {
+        if kind != SOCK_DIAG_BY_FAMILY {
+            return ControlFlow::Continue(());
         }
+        if let Ok((answer, _)) = Answer::read_from_prefix(message) {
+            found(&answer.id);
+        }
+        if only { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match asked {
+        // A kernel without IPv6 has no such family.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        asked => asked,
     }
-}
-
-/// `struct nlmsghdr`.
-#[derive(FromBytes, KnownLayout, Immutable)]
-#[repr(C)]
-struct Header {
-    length: u32,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
 }
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`.
@@ -239,8 +215,6 @@ impl SocketId {
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
 

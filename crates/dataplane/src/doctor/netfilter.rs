@@ -3,11 +3,14 @@
 //! Packets that masq forwards do not pass the host's hooks. So rules there see them no more, and
 //! another translator would wait for packets that never come, or fight over those that do.
 
+use core::ops::ControlFlow;
 use std::io;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
 use netlink_sys::{Socket, protocols};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::IntoBytes;
+
+use crate::netlink::dialogue::{self, Header};
 
 /// A base chain of nf_tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,42 +112,15 @@ fn dump(
     };
     let mut request = header.as_bytes().to_vec();
     request.extend_from_slice(body);
-    socket.send(&request, 0)?;
-    loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        let mut rest = datagram.as_slice();
-        while let Ok((header, _)) = Header::read_from_prefix(rest) {
-            let length = (header.length as usize).max(size_of::<Header>());
-            let Some(message) = rest.get(size_of::<Header>()..length) else { break };
-            match header.kind {
-                NLMSG_DONE => return Ok(()),
-                NLMSG_ERROR => {
-                    let code = i32::read_from_prefix(message).map_or(0, |(code, _)| code);
-                    return Err(io::Error::from_raw_os_error(-code));
-                }
-                kind => take(kind, message),
-            }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-}
-
-/// `struct nlmsghdr`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-struct Header {
-    length: u32,
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    port: u32,
+    dialogue::ask(&socket, &request, |kind, message| {
+        take(kind, message);
+        ControlFlow::Continue(())
+    })
 }
 
 const SUBSYSTEM_NF_TABLES: u16 = 10;
 const FAMILY_INET: u8 = 1;
 const FAMILY_IPV4: u8 = 2;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 
 #[cfg(test)]
 mod tests {

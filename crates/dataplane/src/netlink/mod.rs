@@ -9,6 +9,7 @@
 
 mod clsact;
 mod device;
+pub(crate) mod dialogue;
 #[cfg(test)]
 mod tests;
 mod watch;
