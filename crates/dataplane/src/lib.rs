@@ -34,6 +34,8 @@ mod netlink;
 mod options;
 mod ports;
 mod punt;
+#[cfg(feature = "test-util")]
+pub mod rig;
 pub mod routes;
 mod sockets;
 mod start;

@@ -15,7 +15,6 @@ mod devices;
 mod fast;
 mod ingress;
 mod measure;
-mod memory;
 mod reinject;
 mod rig;
 mod sessions;

@@ -64,8 +64,8 @@ fn nanoseconds_per_packet() {
 
 fn report(rig: &mut Rig, what: &str, packet: &[u8]) {
     let frame = rig.lan.frame(packet);
-    let context = Context::at(rig.lan);
-    let [tc, xdp] = [rig.time(context, &frame), rig.time_xdp(rig.lan, &frame)];
+    let (lan, context) = (rig.lan, Context::at(rig.lan));
+    let [tc, xdp] = [rig.time(context, &frame, REPEAT), rig.time_xdp(lan, &frame, REPEAT)];
     eprintln!("{what}: TC {tc} ns, XDP {xdp} ns");
 }
 

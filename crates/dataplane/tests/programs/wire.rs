@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 
 use crate::devices::{Tap, Tun, until};
 use crate::in_network;
-use crate::rig::{OUTSIDE, Port, Rig, Role, SERVER, ip, run};
+use crate::rig::{OUTSIDE, Port, Rig, Role, SERVER, index, ip, run};
 
 /// A gateway whose programs are attached, and a tap at every end.
 pub(crate) struct Wire {
@@ -37,7 +37,7 @@ impl Wire {
             ip(&format!("link set {end} mtu 3500 arp off up"));
         }
         run("ethtool -K masq0 tx off gso off tso off");
-        let punt_ifindex = rig.index("masq0");
+        let punt_ifindex = index("masq0");
         rig.punt_into(punt_ifindex);
         for interface in ["lan", "wan"] {
             rig.attach("masq_ingress", interface);
@@ -64,7 +64,7 @@ impl Wire {
         let tun = Tun::new("tun");
         ip("address add 10.9.0.1/24 dev tun");
         ip("link set tun up");
-        let index = self.rig.index("tun");
+        let index = index("tun");
         let port = Port { index, mac: [0; 6], neighbour: [0; 6], role: Role::Inside };
         self.rig.set_interface(&port, InterfaceFlags::LAYER3);
         self.rig.attach("masq_ingress", "tun");
