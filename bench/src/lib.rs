@@ -1,0 +1,19 @@
+//! Side-by-side measurements of gateways: plain forwarding, the kernel's masquerade, masq on TC and on
+//! XDP, and a bare XDP redirect, in turn on one lab.
+//!
+//! ```text
+//!   main ──► scenario (one file each) ──► lab: sender ── gateway ── receiver
+//!                 │                        subject: what the gateway does
+//!                 │                        generator, receiver: eBPF programs that send and check
+//!                 └─► result ──► floors, table, JSON, plots
+//! ```
+//!
+//! `cargo xtask bench` builds everything and runs it. A scenario measures its subjects in turn, round after
+//! round, and hands each figure over with the counters that prove who carried the packets.
+
+pub mod bench;
+pub mod floor;
+pub mod result;
+pub mod scenario;
+pub mod statistics;
+pub mod subject;
