@@ -14,11 +14,15 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 use zerocopy::FromBytes;
+#[cfg(any(feature = "test-util", test))]
+use zerocopy::IntoBytes;
 
 use crate::bucket::{Bucket, Slot};
 use crate::header::{Header, Layout};
 use crate::index::Source;
 use crate::record::Record;
+#[cfg(any(feature = "test-util", test))]
+use crate::word::Word32;
 
 /// An array in shared memory.
 pub struct Region<T> {
@@ -59,6 +63,21 @@ impl<T> Region<T> {
         T: FromBytes + Sync,
     {
         Self { items: NonNull::slice_from_raw_parts(first, length), keeper }
+    }
+
+    /// The memory as it lies there, for tests that damage it.
+    #[cfg(any(feature = "test-util", test))]
+    #[must_use]
+    pub fn words(&self) -> &[Word32]
+    where
+        T: FromBytes + IntoBytes,
+    {
+        const { assert!(align_of::<T>() >= align_of::<Word32>()) };
+        let length = self.items.len() * size_of::<T>() / size_of::<Word32>();
+        // SAFETY: the memory holds that many words for as long as the keeper lives, it is aligned
+        // for larger ones, any bytes are a word, and nobody has a reference that does not consist of
+        // words.
+        unsafe { core::slice::from_raw_parts(self.items.cast().as_ptr(), length) }
     }
 }
 
@@ -186,6 +205,15 @@ mod tests {
         region[1].store(7);
         drop(region);
         assert_eq!(clone.iter().map(Word64::load).collect::<Vec<_>>(), [0, 7, 0]);
+    }
+
+    #[test]
+    fn the_words_of_a_region_are_its_values() {
+        let region = Region::<Word64>::heap(2);
+        region.words()[2].store(7);
+        region.words()[3].store(1);
+        assert_eq!(region.iter().map(Word64::load).collect::<Vec<_>>(), [0, 7 | 1 << 32]);
+        assert_eq!(region.words().len(), 4);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use masq_flow::maps::{
 };
 use masq_flow::owned::{Owned, Shared};
 use masq_flow::punt::PuntReason;
-use masq_flow::{Layout, Memory, NextHop, NextHopState, Region};
+use masq_flow::{Layout, Memory, NextHop, NextHopState, Record, Region};
 use masq_wire::Protocol;
 use zerocopy::{FromBytes, IntoBytes, transmute};
 
@@ -117,10 +117,10 @@ impl Rig {
         self.set(Settings { miss_rate: 0, ..settings() });
     }
 
-    /// The records once more, as bytes that nobody keeps from being written.
+    /// The records, for a test that says when a packet was seen: the programs know the real time only.
     #[must_use]
-    pub fn raw<T: FromBytes + Sync>(&self, map: &str, length: u32) -> Region<T> {
-        region(&self.ebpf, map, length)
+    pub fn records(&self) -> Region<Record> {
+        region(&self.ebpf, maps::RECORDS, self.layout.slots)
     }
 
     /// How large the table is.
