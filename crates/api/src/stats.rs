@@ -52,11 +52,15 @@ pub struct EngineStats {
 }
 
 /// Packets by what became of them.
+///
+/// What was translated counts from when the table was made, whoever translated it: the totals outlive
+/// sessions and daemons, and go with the table when the gateway is detached. The others count from
+/// the start of the daemon or, for those of the programs, from when they were loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Translated, inside to outside.
+    /// Translated, inside to outside, by the programs and by the engine.
     pub egress: Count,
-    /// Translated, outside to inside.
+    /// Translated, outside to inside, by the programs and by the engine.
     pub ingress: Count,
     /// Given to the host itself.
     pub local: u64,

@@ -3,12 +3,13 @@
 use crate::verdict::DropReason;
 
 /// A snapshot of the counters, all since the engine was made.
+///
+/// What was translated is not among them: the table has it ([`Writer::totals`]), since the fast path
+/// counts there too, and since it outlives the engine.
+///
+/// [`Writer::totals`]: masq_flow::Writer::totals
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Packets and bytes translated, inside to outside.
-    pub egress: Count,
-    /// Packets and bytes translated, outside to inside.
-    pub ingress: Count,
     /// Packets forwarded between inside interfaces, which are not translated.
     pub between_insides: Count,
     /// Packets given to the host.
@@ -61,8 +62,6 @@ impl Count {
 impl Default for Stats {
     fn default() -> Self {
         Self {
-            egress: Count::default(),
-            ingress: Count::default(),
             between_insides: Count::default(),
             local: 0,
             held: 0,

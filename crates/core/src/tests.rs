@@ -9,6 +9,7 @@ mod net;
 mod policy;
 mod pressure;
 mod properties;
+mod totals;
 mod waiting;
 
 mod rfc4787;

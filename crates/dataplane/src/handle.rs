@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 
 use masq_core::{Engine, Event, Plan};
-use masq_flow::Reader;
+use masq_flow::{Reader, Totals};
 
 use crate::attach::ProgramCounts;
 use crate::control::{Control, Order, PortStatus, ReloadError};
@@ -27,6 +27,7 @@ pub struct Handle {
     worker: WakingSender<Command>,
     events: std::sync::Mutex<Receiver<Event>>,
     reader: Reader,
+    totals: Totals,
     threads: Vec<JoinHandle<()>>,
     lock: Option<File>,
 }
@@ -58,7 +59,7 @@ impl Handle {
         orders: WakingSender<Order>,
         commands: WakingSender<Command>,
         events: Receiver<Event>,
-        reader: Reader,
+        (reader, totals): (Reader, Totals),
     ) -> Result<Self, StartError> {
         let failed = StartError::system("start a thread");
         // Threads inherit the namespaces of the thread that starts them.
@@ -69,7 +70,7 @@ impl Handle {
         };
         let threads = spawn().map_err(failed)?;
         let events = std::sync::Mutex::new(events);
-        Ok(Self { orders, worker: commands, events, reader, threads, lock: None })
+        Ok(Self { orders, worker: commands, events, reader, totals, threads, lock: None })
     }
 
     /// Keeps the instance's lock while the gateway runs.
@@ -147,6 +148,11 @@ impl Handle {
     /// The sessions, read from shared memory without stopping anything.
     pub fn flows(&self) -> &Reader {
         &self.reader
+    }
+
+    /// What all sessions carried since the table was made, read from shared memory as well.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// The next event, if one comes in time.

@@ -99,7 +99,7 @@ impl Start {
         let policy = configuration.policy(&surroundings);
         let sockets = sockets::in_use().unwrap_or_default();
         let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
-        let reader = Reader::new(memory.table.clone())?;
+        let readers = (Reader::new(memory.table.clone())?, engine.table().totals());
         let router = adopt_next_hops(Router::new(mirror.clone(), memory.next_hops.len()), &memory);
 
         let (commands, for_worker) = waking_channel().map_err(channel())?;
@@ -143,7 +143,7 @@ impl Start {
         if let Some(error) = control.attach(&surroundings).into_iter().next() {
             return Err(error.into());
         }
-        Handle::new(worker, control, orders, commands, for_watchers, reader)
+        Handle::new(worker, control, orders, commands, for_watchers, readers)
     }
 
     fn check_interfaces(

@@ -21,6 +21,7 @@ use crate::memory::Memory;
 use crate::session::Session;
 use crate::slots::{REST_MS, Slots, milliseconds};
 use crate::table::Writer;
+use crate::totals::Tally;
 
 /// What adoption found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +70,8 @@ impl Writer {
         let secret = memory.header().secret();
         let slots = Slots::new(layout.slots);
         let occupied = Bits::new(layout.slots as usize);
-        let mut writer = Self { memory, secret, slots, occupied };
+        let tally = Tally::adopt(&memory);
+        let mut writer = Self { memory, secret, slots, occupied, tally };
         let mut adoption = Adoption::default();
 
         writer.adopt_records(now_ns, &mut adoption);

@@ -28,7 +28,10 @@ pub struct Header {
     reserved: [Word32; 3],
     /// Counters, written by the table's owner only.
     pub(crate) counts: Counts,
-    rest: [Word64; 16],
+    /// What ended sessions carried; see `totals`.
+    #[cfg_attr(not(any(feature = "std", test)), expect(dead_code, reason = "the owner's"))]
+    pub(crate) retired: Retired,
+    rest: [Word64; 7],
 }
 
 const _: () = assert!(size_of::<Header>() == 256);
@@ -44,6 +47,18 @@ pub(crate) struct Counts {
     pub(crate) inserted: Word64,
     pub(crate) removed: Word64,
     pub(crate) moved_entries: Word64,
+}
+
+/// Packets out and in, bytes out and in, of sessions whose slots were given to others.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(C)]
+#[cfg_attr(not(any(feature = "std", test)), expect(dead_code, reason = "the owner's"))]
+pub(crate) struct Retired {
+    pub(crate) sum: [Word64; 4],
+    /// What the sum is to be when the fold under way has ended.
+    pub(crate) next: [Word64; 4],
+    /// The slot whose fold is under way, plus one.
+    pub(crate) folding: Word64,
 }
 
 impl Header {
@@ -145,6 +160,7 @@ impl Header {
         self.secret[1].store(k1);
         self.min_epoch.store(0);
         self.counts.clear();
+        self.retired.clear();
         release();
         self.magic.store(Self::MAGIC);
     }
@@ -183,6 +199,15 @@ impl Counts {
         ] {
             word.store(0);
         }
+    }
+}
+
+#[cfg(any(feature = "std", test))]
+impl Retired {
+    fn clear(&self) {
+        let Self { sum, next, folding } = self;
+        sum.iter().chain(next).for_each(|word| word.store(0));
+        folding.store(0);
     }
 }
 

@@ -63,6 +63,8 @@ mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(any(feature = "std", test))]
+mod totals;
 
 pub use activity::{Activity, ActivityLine, SideActivity, TcpMark};
 pub use bucket::{Bucket, Entry, Slot};
@@ -81,3 +83,5 @@ pub use memory::{Memory, Region};
 pub use reader::{Reader, Seen, Sessions};
 #[cfg(any(feature = "std", test))]
 pub use table::{Refused, Writer};
+#[cfg(any(feature = "std", test))]
+pub use totals::{Total, Totals};

@@ -10,6 +10,8 @@
 //! are counted in the header and change nothing else. At a load of three quarters, which
 //! [`Layout::for_sessions`](crate::Layout::for_sessions) never exceeds, full buckets are not met.
 
+use std::sync::Arc;
+
 use masq_wire::Tuple;
 
 use crate::activity::{Activity, TcpMark};
@@ -25,6 +27,7 @@ use crate::memory::Memory;
 use crate::record::Record;
 use crate::session::{Session, Unencodable};
 use crate::slots::{Slots, milliseconds};
+use crate::totals::{Tally, Totals};
 
 /// The owner of a table.
 ///
@@ -36,6 +39,7 @@ pub struct Writer {
     pub(crate) secret: Secret,
     pub(crate) slots: Slots,
     pub(crate) occupied: Bits,
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl Writer {
@@ -50,7 +54,8 @@ impl Writer {
         header.format(layout, secret);
         let mut slots = Slots::new(layout.slots);
         (0..layout.slots).for_each(|slot| slots.make_ready(Slot::new(slot)));
-        Self { memory, secret, slots, occupied: Bits::new(layout.slots as usize) }
+        let tally = Tally::adopt(&memory);
+        Self { memory, secret, slots, occupied: Bits::new(layout.slots as usize), tally }
     }
 
     /// Creates the record of a session.
@@ -78,7 +83,9 @@ impl Writer {
         };
 
         let rest = if line.is_wide() { self.memory.continuation(slot) } else { None };
-        self.record(slot).publish(rest, &line);
+        let record = self.record(slot);
+        self.tally.fold(self.memory.header(), slot, record);
+        record.publish(rest, &line);
         self.enter(slot, &keys, &spots);
 
         self.occupied.insert(slot.index());
@@ -160,6 +167,17 @@ impl Writer {
         if self.occupied.contains(slot.index()) {
             self.record(slot).activity.stamp(now_ns, direction, length, tcp);
         }
+    }
+
+    /// Counts a packet that was translated and belongs to no session's counters.
+    pub fn count_apart(&self, direction: Direction, bytes: u64) {
+        self.tally.count_apart(self.memory.header(), direction, bytes);
+    }
+
+    /// What all sessions ever carried, for whoever reads it from any thread.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.tally.totals(&self.memory)
     }
 
     /// Removes a session; its slot rests before it is used again. Gives back what it was.

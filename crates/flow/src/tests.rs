@@ -5,6 +5,7 @@ mod crash;
 mod model;
 mod reading;
 mod table;
+mod totals;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

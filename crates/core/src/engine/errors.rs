@@ -58,10 +58,8 @@ impl Engine {
             WayOut::Held => return Ok(Verdict::Held),
         }
         restore(packet, &session, direction, &arrived)?;
-        match direction {
-            Direction::Egress => self.stats.ingress.add(packet.total_len()),
-            Direction::Ingress => self.stats.egress.add(packet.total_len()),
-        }
+        // It keeps no session alive, so the session does not count it either.
+        self.sessions.table.count_apart(direction.reverse(), packet.total_len() as u64);
         self.emit(arrival, packet, hop)
     }
 

@@ -83,14 +83,9 @@ impl Engine {
             WayOut::Held => return Ok(Verdict::Held),
         }
         let leaving = session.leaving(direction);
-        let length = packet.total_len();
         self.note(arrival.now, packet, slot, &session, direction);
         self.refresh(arrival, slot, &session, direction, hop);
         rewrite(packet, &leaving);
-        match direction {
-            Direction::Egress => self.stats.egress.add(length),
-            Direction::Ingress => self.stats.ingress.add(length),
-        }
         self.emit(arrival, packet, hop)
     }
 

@@ -20,7 +20,7 @@ mod tcp;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::VecDeque;
 
-use masq_flow::{Layout, Memory, Secret, Writer};
+use masq_flow::{Layout, Memory, PerDirection, Secret, Total, Writer};
 use masq_wire::{Endpoint, Packet, Protocol, make};
 
 pub(super) use self::answer::Answer;
@@ -28,8 +28,8 @@ pub(super) use self::routes::Table;
 pub(super) use self::seen::{Seen, Way, unreachable, whole};
 pub(super) use self::tcp::Connection;
 use crate::{
-    Count, DropReason, Duration, Engine, Event, Frame, Inside, Instant, NextHopId, NextHopState,
-    Outside, Policy, PortId, Prefix, Transmit, Verdict,
+    DropReason, Duration, Engine, Event, Frame, Inside, Instant, NextHopId, NextHopState, Outside,
+    Policy, PortId, Prefix, Transmit, Verdict,
 };
 
 pub(super) const INSIDE: PortId = PortId(1);
@@ -138,8 +138,9 @@ impl Net {
         self.engine.stats().drops(reason)
     }
 
-    pub(super) fn egress_count(&self) -> Count {
-        self.engine.stats().egress
+    /// What was translated since the table was made.
+    pub(super) fn totals(&self) -> PerDirection<Total> {
+        self.engine.table().totals().read()
     }
 
     /// What happened since this was asked last.

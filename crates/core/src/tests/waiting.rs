@@ -21,7 +21,7 @@ fn packets_wait_until_their_next_hop_is_found() {
     let sent = net.next_hop(ROUTER, NextHopState::Ready);
     let data: Vec<_> = sent.iter().map(|seen| (seen.source(), seen.ttl(), seen.data())).collect();
     assert_eq!(data, [(x(5000), 63, b"one".to_vec()), (x(5000), 63, b"two".to_vec())]);
-    assert_eq!(net.egress_count().packets, 2);
+    assert_eq!(net.totals().egress.packets, 2);
 }
 
 #[test]

@@ -113,7 +113,8 @@ impl Gateway for RunningGateway {
     fn stats(&self) -> Result<StatsView, Error> {
         let counted = self.handle.stats().map_err(|error| failed(error.to_string()))?;
         let table = self.handle.flows().stats();
-        Ok(stats::view(&self.instance, self.started.elapsed(), &counted, &table))
+        let carried = self.handle.totals().read();
+        Ok(stats::view(&self.instance, self.started.elapsed(), &counted, &table, carried))
     }
 
     fn reload(&self, request: ReloadRequest) -> Result<ReloadPlan, Error> {

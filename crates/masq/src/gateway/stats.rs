@@ -6,12 +6,14 @@ use masq_api::{Count, DropCount, EngineStats, StatsView, TableStats, Traffic};
 use masq_core::DropReason;
 use masq_dataplane::DataplaneStats;
 use masq_flow::maps::{Counter, EarlyDrop};
+use masq_flow::{PerDirection, Total};
 
 pub(super) fn view(
     instance: &str,
     uptime: Duration,
     counted: &DataplaneStats,
     table: &masq_flow::TableStats,
+    carried: PerDirection<Total>,
 ) -> StatsView {
     let engine = &counted.worker.engine;
     let drops = drops(counted);
@@ -34,8 +36,8 @@ pub(super) fn view(
             exhausted: engine.exhausted,
         },
         traffic: Traffic {
-            egress: count(engine.egress),
-            ingress: count(engine.ingress),
+            egress: count(carried.egress),
+            ingress: count(carried.ingress),
             local: engine.local,
             punted,
             dropped: drops.iter().map(|drop| drop.packets).sum(),
@@ -84,6 +86,6 @@ fn early(reason: EarlyDrop) -> &'static str {
     }
 }
 
-fn count(count: masq_core::Count) -> Count {
-    Count { packets: count.packets, bytes: count.bytes }
+fn count(total: Total) -> Count {
+    Count { packets: total.packets, bytes: total.bytes }
 }

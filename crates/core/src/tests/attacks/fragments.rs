@@ -38,7 +38,7 @@ fn attack_two_ends_condemn_the_datagram() {
     let second_end = make::fragment(&packet, 800, &body[800..1000], false);
     net.send_in(&second_end).dropped(DropReason::ContradictingFragments);
     let _ = net.send_in(&make::fragment(&packet, 0, &body[..1600], true));
-    assert_eq!(net.engine.stats().ingress.packets, 0);
+    assert_eq!(net.totals().ingress.packets, 0);
 }
 
 #[test]
