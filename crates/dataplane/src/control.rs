@@ -22,12 +22,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, TryRecvError, channel};
 
 use masq_core::{Engine, HostPort, Instant, Plan, Policy, PortId, Realm};
-use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role};
+use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role, Settings, SettingsFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::away::Remembered;
-use crate::netlink::{Heard, Netlink, NetlinkError, Watch};
+use crate::fast_path::{Carriers, FastPath};
+use crate::netlink::{Heard, Netlink, NetlinkError, Watch, XdpFeatureWatch};
 use crate::options::{Configuration, Port, PortAddress, Surroundings};
 use crate::punt::PACKET_MAX;
 use crate::routes::{Address, Change, Hop, Link, Mirror, Prefix, RouteKind};
@@ -111,6 +112,9 @@ pub(crate) struct Control {
     pub(crate) remembered: Remembered,
     pub(crate) policy: Policy,
     pub(crate) sockets: BTreeSet<HostPort>,
+    /// What the programs are told.
+    pub(crate) settings: Settings,
+    pub(crate) carriers: Carriers,
 }
 
 impl Control {
@@ -127,6 +131,7 @@ impl Control {
             if poll_sockets <= now {
                 poll_sockets = now + SOCKETS_INTERVAL;
                 self.look_at_sockets();
+                self.choose_carriers();
             }
             let due = reread.map_or(poll_sockets, |due: Instant| due.min(poll_sockets));
             self.sleep(due.saturating_sub(clock::now()));
@@ -157,7 +162,9 @@ impl Control {
             PollFd::new(&self.watch, PollFlags::IN),
             PollFd::new(&self.wishes, PollFlags::IN),
             PollFd::new(&self.orders, PollFlags::IN),
-        ];
+        ]
+        .to_vec();
+        fds.extend(self.carriers.watch().map(|watch| PollFd::new(watch, PollFlags::IN)));
         // An interrupted or failed wait only makes the round come early.
         let _ = poll(&mut fds, Some(&wait));
     }
@@ -186,6 +193,9 @@ impl Control {
         }
         if follow {
             self.follow();
+        }
+        if self.carriers.watch().is_some_and(XdpFeatureWatch::has_heard) {
+            self.choose_carriers();
         }
         Ok(reread)
     }
@@ -408,7 +418,51 @@ impl Control {
                 Err(error) => errors.push(error),
             }
         }
+        self.choose_carriers();
         errors
+    }
+
+    /// Chooses what carries established sessions, and has it carry them.
+    fn choose_carriers(&mut self) {
+        let mode = self.configuration.fast_path();
+        self.switch(mode != FastPath::Off);
+        let links = self.attached.keys().filter_map(|index| self.links.links().get(*index));
+        let links: Vec<_> = links.collect();
+        if self.carriers.choose(mode, &links, &mut self.programs) {
+            self.worker.send(Command::Redirects(self.carriers.taking_redirects()));
+        }
+    }
+
+    /// Switches the fast path on or off as a whole.
+    fn switch(&mut self, on: bool) {
+        let mut flags = SettingsFlags::from_bits_retain(self.settings.flags);
+        if flags.contains(SettingsFlags::FAST_PATH) == on {
+            return;
+        }
+        if on {
+            // What has changed while nobody looked is looked at before the programs begin.
+            self.tell_fast_path(true);
+        }
+        flags.set(SettingsFlags::FAST_PATH, on);
+        let settings = Settings { flags: flags.bits(), ..self.settings };
+        match self.programs.set_settings(&settings) {
+            Ok(()) => self.settings = settings,
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "the fast path cannot be switched");
+            }
+        }
+        if !on {
+            self.tell_fast_path(false);
+        }
+    }
+
+    /// Tells the worker that the fast path is, or is about to be, on or off, and waits until it
+    /// knows.
+    fn tell_fast_path(&self, on: bool) {
+        let (sender, done) = channel();
+        self.worker.send(Command::FastPath(on, sender));
+        // A worker that has ended needs to know no more.
+        let _ = done.recv();
     }
 
     fn attach_one(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
@@ -427,6 +481,7 @@ impl Control {
         let name = self.links.links().get(index).map(|link| link.name.clone());
         let before = self.attached.remove(&index);
         tracing::info!(interface = before.map(|(name, _)| name), "detached");
+        self.programs.detach_xdp(index);
         self.programs.detach_ingress(index, name.as_deref());
         if let Err(error) = self.programs.set_interface(index, None) {
             tracing::warn!(%error, "cannot forget an interface");

@@ -13,6 +13,7 @@ use masq_core::{Policy, PortId, Prefix, Realm};
 use masq_flow::Layout;
 
 pub use crate::attach::Attachment;
+use crate::fast_path::FastPath;
 
 /// What the administrator wants.
 pub trait Configuration: Send {
@@ -22,6 +23,9 @@ pub trait Configuration: Send {
     /// The interfaces that must exist for a start to make sense. Others may come later, and all may
     /// go and come back.
     fn required(&self) -> Vec<String>;
+
+    /// What should carry established sessions.
+    fn fast_path(&self) -> FastPath;
 
     /// The policy for these surroundings.
     fn policy(&self, surroundings: &Surroundings) -> Policy;
@@ -94,8 +98,6 @@ pub struct Options {
     pub layout: Layout,
     /// How programs are attached.
     pub attachment: Attachment,
-    /// Established sessions go on in the programs, without the engine.
-    pub fast_path: bool,
     /// Misses that one source may punt per second, and at once; 0 for any number.
     pub miss_rate: u32,
     /// See `miss_rate`.
@@ -112,7 +114,6 @@ impl Options {
             run: PathBuf::from(RUN),
             layout: Layout::default(),
             attachment: Attachment::Auto,
-            fast_path: false,
             miss_rate: 20_000,
             miss_burst: 4_000,
             seed: None,

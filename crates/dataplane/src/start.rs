@@ -18,6 +18,7 @@ use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
+use crate::fast_path::{Carriers, FastPath};
 use crate::handle::Handle;
 use crate::instance::{self, Instance};
 use crate::netlink::{Netlink, Watch, create_pair};
@@ -84,14 +85,16 @@ impl Start {
         let memory = programs.memory()?;
         let port = self.open_punt_port(&mut programs, own)?;
         let [near, _] = own;
+        let is_fast = configuration.fast_path() != FastPath::Off;
         let mut flags = SettingsFlags::empty();
-        flags.set(SettingsFlags::FAST_PATH, self.options.fast_path);
-        programs.set_settings(&Settings {
+        flags.set(SettingsFlags::FAST_PATH, is_fast);
+        let settings = Settings {
             flags: flags.bits(),
             punt_ifindex: near,
             miss_rate: self.options.miss_rate,
             miss_burst: self.options.miss_burst,
-        })?;
+        };
+        programs.set_settings(&settings)?;
 
         let mut surroundings = surroundings(&*configuration, &mirror, own);
         let mut remembered = Remembered::default();
@@ -128,11 +131,12 @@ impl Start {
             remembered,
             policy,
             sockets,
+            settings,
+            carriers: Carriers::new(),
         };
         control.enter_addresses(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
-        let fast_path = self.options.fast_path;
-        let worker = Worker::new(engine, router, port, memory, host_sockets, ends, fast_path);
+        let worker = Worker::new(engine, router, port, memory, host_sockets, ends, is_fast);
 
         // From here on packets are taken; everything that could fail before that has been done.
         for index in interfaces {

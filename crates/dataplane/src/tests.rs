@@ -7,6 +7,7 @@ use std::path::Path;
 
 use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
 use masq_flow::Layout;
+use masq_flow::maps::Counter;
 
 use super::*;
 use crate::testing::{
@@ -19,9 +20,10 @@ use crate::testing::{
 pub(crate) struct Plain {
     inside: &'static str,
     outside: &'static str,
+    fast_path: FastPath,
 }
 
-pub(crate) const PLAIN: Plain = Plain { inside: "lan", outside: "wan" };
+pub(crate) const PLAIN: Plain = Plain { inside: "lan", outside: "wan", fast_path: FastPath::Off };
 
 impl Configuration for Plain {
     fn side(&self, interface: &str) -> Option<Realm> {
@@ -31,6 +33,10 @@ impl Configuration for Plain {
         };
         let outside = || is(self.outside).then_some(Realm::Outside);
         is(self.inside).then_some(Realm::Inside).or_else(outside)
+    }
+
+    fn fast_path(&self) -> FastPath {
+        self.fast_path
     }
 
     fn required(&self) -> Vec<String> {
@@ -216,7 +222,7 @@ fn gateway_topology_again() {
 fn interfaces_come_and_go_and_are_renamed() {
     in_namespaces(|| {
         gateway_topology();
-        let gateway = start(options(), Box::new(Plain { inside: "lan", outside: "wan+" })).unwrap();
+        let gateway = start(options(), Box::new(Plain { outside: "wan+", ..PLAIN })).unwrap();
         let ping = "ip netns exec inside ping -c 1 -W 1 203.0.113.178";
         assert!(tries(ping));
         let served = |name: &str| {
@@ -370,6 +376,10 @@ impl Configuration for Panics {
         panic!("a test of what happens then")
     }
 
+    fn fast_path(&self) -> FastPath {
+        panic!("a test of what happens then")
+    }
+
     fn required(&self) -> Vec<String> {
         Vec::new()
     }
@@ -400,7 +410,7 @@ fn what_cannot_be_followed_changes_nothing() {
         run_all("ip link add lan2 type bridge \n ip link add wan2 type bridge");
         let _first = gateway();
         let other = Options { instance: "other".to_owned(), ..options() };
-        let own = Plain { inside: "lan2", outside: "wan2" };
+        let own = Plain { inside: "lan2", outside: "wan2", ..PLAIN };
         let second = start(other, Box::new(own.clone())).unwrap();
         let before = (traces(), second.ports().unwrap());
         let cases = [
@@ -435,5 +445,40 @@ fn a_gateway_without_its_punt_port_ends() {
             tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"),
             "and can be started anew"
         );
+    });
+}
+
+fn carried(gateway: &Handle, counter: Counter) -> u64 {
+    gateway.stats().unwrap().programs.counters[counter as usize]
+}
+
+/// Hosts whose ends take redirects, and send complete packets.
+fn hosts_fit_for_xdp() {
+    for host in ["inside", "outside"] {
+        run(&format!("ip netns exec {host} ethtool -K eth0 gro on tx off"));
+    }
+}
+
+#[test]
+fn xdp_carries_sessions_where_it_is_asked_for_and_outlives_the_daemon() {
+    in_namespaces(|| {
+        gateway_topology();
+        hosts_fit_for_xdp();
+        let before = traces();
+        let xdp = || Box::new(Plain { fast_path: FastPath::Xdp, ..PLAIN });
+        let first = start(options(), xdp()).unwrap();
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+        let pings = "ip netns exec inside ping -c 20 -i 0.01 -W 1 203.0.113.178";
+        run(pings);
+        let by_xdp = carried(&first, Counter::TranslatedXdp);
+        assert!(by_xdp >= 20, "{by_xdp}");
+        first.stop();
+        let second = start(options(), xdp()).unwrap();
+        run(pings);
+        let by_both = carried(&second, Counter::TranslatedXdp);
+        assert!(by_both >= by_xdp + 20, "{by_xdp}, then {by_both}");
+        second.stop();
+        detach(Path::new(RUN), "test").unwrap();
+        assert!(comes_true(|| traces() == before), "{:?}", traces());
     });
 }

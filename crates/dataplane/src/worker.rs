@@ -45,6 +45,10 @@ pub(crate) enum Command {
     Picture(Box<Mirror>),
     /// A new policy; the answer says what it means for the sessions.
     Apply(Box<Policy>, Option<Sender<Plan>>),
+    /// The fast path is about to be on, or is off; the answer says that this is known.
+    FastPath(bool, Sender<()>),
+    /// The links that take what XDP redirects to them.
+    Redirects(BTreeSet<u32>),
     /// The ports that the host's own sockets use.
     Sockets(BTreeSet<HostPort>),
     /// A look at the engine, which must be short.
@@ -206,6 +210,15 @@ impl Worker {
                         let _ = answer.send(plan);
                     }
                 }
+                Ok(Command::FastPath(on, known)) => {
+                    if on {
+                        // Routes may have changed since sessions were last looked at.
+                        self.engine.handle_routes();
+                    }
+                    self.look_again = on.then(|| now + LOOK_AGAIN);
+                    let _ = known.send(());
+                }
+                Ok(Command::Redirects(links)) => self.router.set_redirects(links),
                 Ok(Command::Sockets(ports)) => {
                     self.sockets.ports.clone_from(&ports);
                     self.engine.handle_sockets(ports);

@@ -123,14 +123,6 @@ pub(crate) fn check(file: File, overrides: &Overrides) -> (CheckedConfig, Vec<Pr
     let (insides, outsides) =
         interfaces::check(inside, outside, overrides, nat_default, profile, &mut problems);
     let fast_path = value(file.fast_path.mode.as_ref()).unwrap_or_default();
-    if fast_path == FastPathMode::Xdp {
-        let span = file.fast_path.mode.as_ref().map(Spanned::span);
-        problems.push(
-            Problem::warning(span, format!("`{fast_path}` has no effect in this release")).help(
-                "every packet goes through the engine; write \"tc\" for established flows in eBPF",
-            ),
-        );
-    }
     let config = CheckedConfig {
         outsides,
         insides,

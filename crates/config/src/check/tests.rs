@@ -187,12 +187,6 @@ fn numbers_that_make_nothing_possible() {
 }
 
 #[test]
-fn what_has_no_effect_is_said() {
-    let text = format!("{PAIR}[fast-path]\nmode = 'xdp'\n");
-    assert!(complaint(&text).contains("warning: `xdp` has no effect in this release"));
-}
-
-#[test]
 fn all_contradictions_are_reported_in_the_order_of_the_file() {
     let text = format!("{PAIR}[timeouts]\nudp = 0\n[limits]\nhosts = 0\n[table]\nsessions = 0\n");
     let said = complaint(&text);

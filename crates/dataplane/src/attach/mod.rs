@@ -11,6 +11,7 @@
 //! clsact filter of fixed priority and handle, which stays without a pin.
 
 mod pins;
+mod xdp;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,7 @@ use std::path::PathBuf;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::xdp::XdpMode;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader};
 use masq_flow::maps::{self, Counter, EarlyDrop, Interface, Settings};
 use masq_flow::owned::Owned;
@@ -145,7 +145,7 @@ impl Programs {
                 .and_then(|loaded| undisturbed(|| loaded.load()))
                 .map_err(|source| AttachError::Program { program, source: source.into() })?;
         }
-        xdp(&mut ebpf)
+        xdp::xdp(&mut ebpf, PUNT)
             .and_then(|loaded| undisturbed(|| loaded.load()))
             .map_err(|source| AttachError::Program { program: PUNT, source: source.into() })?;
         let tcx = match attachment {
@@ -240,9 +240,9 @@ impl Programs {
             move |source| AttachError::Attach { program, interface, source }
         };
         let pin = self.pins.punt();
-        xdp(&mut self.ebpf)
+        xdp::xdp(&mut self.ebpf, PUNT)
             .map_err(Into::into)
-            .and_then(|program| attach_xdp(program, far, &pin))
+            .and_then(|program| xdp::attach_xdp(program, far.0, &pin))
             .map_err(failed(PUNT, far.1))?;
         let (pin, tcx) = (self.pins.returning(), self.tcx);
         classifier(&mut self.ebpf, RETURN)
@@ -426,32 +426,8 @@ fn attach_clsact(program: &mut SchedClassifier, name: &str, known: bool) -> Resu
     Ok(())
 }
 
-fn attach_xdp(program: &mut Xdp, far: (u32, &str), pin: &PathBuf) -> Result<(), Failure> {
-    if let Ok(old) = PinnedLink::from_pin(pin) {
-        let link = FdLink::from(old);
-        // A link whose interface is gone refuses another program.
-        if let Ok(id) = link
-            .try_into()
-            .map_err(Failure::from)
-            .and_then(|link| Ok(program.attach_to_link(link)?))
-        {
-            program.take_link(id)?;
-            return Ok(());
-        }
-        std::fs::remove_file(pin)?;
-    }
-    let id = program.attach_to_if_index(far.0, XdpMode::Driver)?;
-    let link: FdLink = program.take_link(id)?.try_into()?;
-    link.pin(pin)?;
-    Ok(())
-}
-
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
-}
-
-fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
-    ebpf.program_mut(PUNT).ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
 /// Loads a program; the verifier gives up when a signal comes in between, and wants to be asked

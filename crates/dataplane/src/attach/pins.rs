@@ -3,6 +3,7 @@
 //! ```text
 //! <run>/bpf/<instance>/MASQ_…         the maps, by name
 //!                      ingress-<n>    the link of `masq_ingress` on interface number n
+//!                      xdp-<n>        the link of `masq_xdp` there
 //!                      return         the link of `masq_return` on the punt port's near end
 //!                      punt           the link of `masq_punt_xdp` on its far end
 //! ```
@@ -53,6 +54,11 @@ impl Pins {
     /// The pin of the link on an interface.
     pub(crate) fn ingress(&self, index: u32) -> PathBuf {
         self.directory.join(format!("{INGRESS}{index}"))
+    }
+
+    /// The pin of the XDP link on an interface.
+    pub(crate) fn xdp(&self, index: u32) -> PathBuf {
+        self.directory.join(format!("xdp-{index}"))
     }
 
     /// The pin of the link on the punt port's near end.

@@ -10,6 +10,7 @@
 mod clsact;
 mod device;
 pub(crate) mod dialogue;
+mod features;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -34,6 +35,7 @@ use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use crate::routes::{Change, Mirror, Placement, decode};
 
 pub(crate) use device::{PuntPair, create_pair, delete_link};
+pub(crate) use features::{XdpFeatureWatch, XdpFeatures};
 pub(crate) use watch::{Heard, Watch};
 
 /// A netlink request failed.

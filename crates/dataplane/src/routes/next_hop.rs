@@ -30,7 +30,7 @@
 
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use masq_core::Instant;
 use masq_flow::{NextHopId, NextHopState, NextHopValue};
@@ -55,6 +55,8 @@ pub struct NextHops {
     /// Numbers never used yet, the lowest first.
     free: VecDeque<NextHopId>,
     resolving: usize,
+    /// Links that take what XDP redirects to them.
+    redirects: BTreeSet<u32>,
     changed: VecDeque<NextHopId>,
     resolve: VecDeque<NextHopKey>,
 }
@@ -78,6 +80,7 @@ impl NextHops {
             ids: HashMap::new(),
             free: (1..=last).map(NextHopId).collect(),
             resolving: 0,
+            redirects: BTreeSet::new(),
             changed: VecDeque::new(),
             resolve: VecDeque::new(),
         }
@@ -97,7 +100,7 @@ impl NextHops {
             return Some(id);
         }
         let (id, generation) = self.free_number(now)?;
-        let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
+        let value = NextHopValue { generation, ..self.evaluate(mirror, key, NextHopState::Failed) };
         self.ids.insert(key, id);
         self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, since: now });
         self.changed.push_back(id);
@@ -132,7 +135,7 @@ impl NextHops {
             return false;
         };
         let generation = old.generation;
-        let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
+        let value = NextHopValue { generation, ..self.evaluate(mirror, key, NextHopState::Failed) };
         self.free.remove(free);
         self.ids.insert(key, id);
         self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, since: now });
@@ -221,6 +224,21 @@ impl NextHops {
         }
     }
 
+    /// Says which links take what XDP redirects to them.
+    pub fn set_redirects(&mut self, now: Instant, mirror: &Mirror, links: BTreeSet<u32>) {
+        let before = core::mem::replace(&mut self.redirects, links);
+        let differs: Vec<u32> = self.redirects.symmetric_difference(&before).copied().collect();
+        for id in self.numbers(|entry| differs.contains(&entry.key.link)) {
+            self.refresh_one(now, mirror, id);
+        }
+    }
+
+    /// What mirror and redirects say of a next hop; `unknown` when nothing is said of the neighbour.
+    fn evaluate(&self, mirror: &Mirror, key: NextHopKey, unknown: NextHopState) -> NextHopValue {
+        let xdp = self.redirects.contains(&key.link);
+        NextHopValue { xdp, ..evaluate(mirror, key, unknown) }
+    }
+
     fn refresh_one(&mut self, now: Instant, mirror: &Mirror, id: NextHopId) {
         let Some(entry) = self.entry_mut(id) else { return };
         let (key, was) = (entry.key, entry.value.state);
@@ -233,7 +251,7 @@ impl NextHops {
             }
         };
         let generation = entry.value.generation;
-        let value = NextHopValue { generation, ..evaluate(mirror, key, unknown) };
+        let value = NextHopValue { generation, ..self.evaluate(mirror, key, unknown) };
         self.change(now, id, value);
         let lost = was == NextHopState::Ready && value.state == NextHopState::Failed;
         if in_use && lost && !has_failed(mirror, key) {

@@ -2,9 +2,9 @@
 
 use core::net::IpAddr;
 
-use masq_config::{CheckedConfig, Link};
+use masq_config::{CheckedConfig, FastPathMode, Link};
 use masq_core::{Policy, PortRanges, Realm};
-use masq_dataplane::{Configuration, Port, Surroundings};
+use masq_dataplane::{Configuration, FastPath, Port, Surroundings};
 
 /// What the administrator wants, in the dataplane's words.
 #[derive(Clone, Debug)]
@@ -13,6 +13,14 @@ pub(crate) struct Wanted(pub(crate) CheckedConfig);
 impl Configuration for Wanted {
     fn side(&self, interface: &str) -> Option<Realm> {
         self.0.realm(interface)
+    }
+
+    fn fast_path(&self) -> FastPath {
+        match self.0.fast_path {
+            FastPathMode::Auto | FastPathMode::Off => FastPath::Off,
+            FastPathMode::Tc => FastPath::Tc,
+            FastPathMode::Xdp => FastPath::Xdp,
+        }
     }
 
     /// Interfaces named in full; those of a pattern may come later.

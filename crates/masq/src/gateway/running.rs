@@ -27,8 +27,6 @@ pub(crate) struct RunningGateway {
     /// What is followed at the moment.
     config: Mutex<CheckedConfig>,
     handle: Handle,
-    /// As it was at the start: a reload does not change it.
-    fast_path: bool,
     started: Stopwatch,
     stop: Arc<Notify>,
 }
@@ -41,9 +39,7 @@ impl RunningGateway {
         stop: Arc<Notify>,
     ) -> anyhow::Result<Self> {
         let handle = start::start(instance, &config)?;
-        let fast_path = start::has_fast_path(&config);
         Ok(Self {
-            fast_path,
             instance: instance.to_owned(),
             origin,
             config: Mutex::new(config),
@@ -97,7 +93,7 @@ impl Gateway for RunningGateway {
             pid: std::process::id(),
             uptime: self.started.elapsed().as_secs_f64(),
             config: self.origin.file.clone(),
-            fast_path: if self.fast_path { "tc" } else { "off" }.to_owned(),
+            fast_path: config.fast_path.to_string(),
             interfaces: interfaces(&config, &ports),
         })
     }

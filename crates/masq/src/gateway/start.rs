@@ -1,24 +1,16 @@
 //! Starting the dataplane, and its refusals in words that say what to do.
 
 use anyhow::{Result, anyhow};
-use masq_config::{CheckedConfig, FastPathMode, nearest};
+use masq_config::{CheckedConfig, nearest};
 use masq_dataplane::{Handle, Options, StartError};
 use masq_flow::Layout;
 
 use super::configuration::Wanted;
 
 pub(super) fn start(instance: &str, config: &CheckedConfig) -> Result<Handle> {
-    let options = Options {
-        layout: Layout::for_sessions(config.table_sessions),
-        fast_path: has_fast_path(config),
-        ..Options::new(instance)
-    };
+    let options =
+        Options { layout: Layout::for_sessions(config.table_sessions), ..Options::new(instance) };
     masq_dataplane::start(options, Box::new(Wanted(config.clone()))).map_err(explain)
-}
-
-/// Whether established flows are to go on in the programs: only when asked for by name.
-pub(super) fn has_fast_path(config: &CheckedConfig) -> bool {
-    config.fast_path == FastPathMode::Tc
 }
 
 /// The dataplane says what is wrong; who typed it needs to know what would be right.

@@ -1,0 +1,90 @@
+//! Programs attached by XDP links, in the driver only.
+//!
+//! A link is pinned like the others: it outlives the process, its program is replaced by the next
+//! daemon's without an instant in which there is none, and a program of somebody else is never
+//! replaced, since the kernel gives an interface's place to one link or program at a time.
+
+use core::time::Duration;
+use std::path::Path;
+
+use aya::Ebpf;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::XdpMode;
+use aya::programs::{ProgramError, Xdp};
+
+use super::{AttachError, Failure, Programs, undisturbed};
+use crate::clock;
+
+impl Programs {
+    /// Attaches `masq_xdp` to an interface, or replaces what a predecessor attached there; gives the
+    /// program's number. After an error nothing is attached.
+    pub(crate) fn attach_xdp(&mut self, index: u32, name: &str) -> Result<u32, AttachError> {
+        let pin = self.pins.xdp(index);
+        let program = xdp(&mut self.ebpf, XDP);
+        let attached = program.map_err(Into::into).and_then(|program| {
+            if program.fd().is_err() {
+                undisturbed(|| program.load())?;
+            }
+            attach_xdp(program, index, &pin)?;
+            Ok(program.info()?.id())
+        });
+        attached.map_err(|source| {
+            self.detach_xdp(index);
+            AttachError::Attach { program: XDP, interface: name.to_owned(), source }
+        })
+    }
+
+    /// Removes `masq_xdp` from an interface, which may be gone already.
+    pub(crate) fn detach_xdp(&self, index: u32) {
+        let _ = std::fs::remove_file(self.pins.xdp(index));
+    }
+}
+
+/// Attaches a program to an interface, or puts it in the place of the one that a pinned link holds.
+pub(super) fn attach_xdp(program: &mut Xdp, index: u32, pin: &Path) -> Result<(), Failure> {
+    if let Ok(old) = PinnedLink::from_pin(pin) {
+        let link = FdLink::from(old);
+        // A link whose interface is gone refuses another program.
+        if let Ok(id) = link
+            .try_into()
+            .map_err(Failure::from)
+            .and_then(|link| Ok(program.attach_to_link(link)?))
+        {
+            program.take_link(id)?;
+            return Ok(());
+        }
+        std::fs::remove_file(pin)?;
+    }
+    let id = attach_when_free(program, index)?;
+    let link: FdLink = program.take_link(id)?.try_into()?;
+    link.pin(pin)?;
+    Ok(())
+}
+
+/// The kernel gives a place up a little after the pin that kept it has been removed.
+fn attach_when_free(
+    program: &mut Xdp,
+    index: u32,
+) -> Result<aya::programs::xdp::XdpLinkId, ProgramError> {
+    let end = clock::now() + PATIENCE;
+    loop {
+        match program.attach_to_if_index(index, XdpMode::Driver) {
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::EBUSY) && clock::now() < end =>
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            attached => return attached,
+        }
+    }
+}
+
+pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+/// The name of the program in the object.
+const XDP: &str = "masq_xdp";
+
+/// How long a place may take to become free.
+const PATIENCE: Duration = Duration::from_millis(50);
