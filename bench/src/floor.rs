@@ -25,8 +25,10 @@ pub struct Floor {
     pub bound: Bound,
     /// The limit.
     pub limit: f64,
-    /// What was found, if its rows were measured.
+    /// What was found, if its rows were measured: the median of the rounds.
     pub value: Option<f64>,
+    /// What each round would say by itself.
+    pub rounds: Vec<f64>,
     /// Whether it holds, if its rows were measured.
     pub holds: Option<bool>,
 }
@@ -219,11 +221,15 @@ const TABLE: &[Spec] = &[
 
 impl Spec {
     fn judge(&self, run: &Run) -> Floor {
-        let (numerator, denominator, value) = match &self.of {
+        let (numerator, denominator, rounds) = match &self.of {
             Of::Ratio(over, under) => (over, Some(under), ratio(run, over, under)),
             Of::Costs(over, under) => (over, Some(under), costs(run, over, under)),
-            Of::Row(row) => (row, None, find(run, row).and_then(median)),
+            Of::Row(row) => (row, None, find(run, row).map(|row| row.samples.clone())),
         };
+        let mut rounds = rounds.unwrap_or_default();
+        // Nothing received in a round is no ratio.
+        rounds.retain(|round| round.is_finite());
+        let value = Summary::of(&rounds).map(|summary| summary.median);
         let holds = value.map(|value| match self.bound {
             Bound::AtLeast => value >= self.limit,
             Bound::AtMost => value <= self.limit,
@@ -236,6 +242,7 @@ impl Spec {
             bound: self.bound,
             limit: self.limit,
             value,
+            rounds,
             holds,
         }
     }
@@ -253,22 +260,17 @@ fn find<'a>(run: &'a Run, pick: &Pick) -> Option<&'a Row> {
     run.row(pick.scenario, pick.subject, pick.direction, pick.parameter.as_slice())
 }
 
-fn ratio(run: &Run, over: &Pick, under: &Pick) -> Option<f64> {
+fn ratio(run: &Run, over: &Pick, under: &Pick) -> Option<Vec<f64>> {
     let (over, under) = (find(run, over)?, find(run, under)?);
-    let rounds = over.samples.iter().zip(&under.samples).map(|(over, under)| over / under);
-    Summary::of(&rounds.collect::<Vec<_>>()).map(|summary| summary.median)
+    Some(over.samples.iter().zip(&under.samples).map(|(over, under)| over / under).collect())
 }
 
-fn costs(run: &Run, over: &Pick, under: &Pick) -> Option<f64> {
+fn costs(run: &Run, over: &Pick, under: &Pick) -> Option<Vec<f64>> {
     let (over, under, drop) = (find(run, over)?, find(run, under)?, find(run, &DROP)?);
     let cost = |rate: f64, drop: f64| 1.0 / rate - 1.0 / drop;
     let rounds = over.samples.iter().zip(&under.samples).zip(&drop.samples);
-    let rounds = rounds.map(|((over, under), drop)| cost(*over, *drop) / cost(*under, *drop));
-    Summary::of(&rounds.collect::<Vec<_>>()).map(|summary| summary.median)
-}
-
-fn median(row: &Row) -> Option<f64> {
-    Summary::of(&row.samples).map(|summary| summary.median)
+    let ratio = |((over, under), drop): ((&f64, &f64), &f64)| cost(*over, *drop) / cost(*under, *drop);
+    Some(rounds.map(ratio).collect())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `ebpf`: the eBPF programs, built by their own compiler into `target/ebpf/masq-ebpf`.
+//! `ebpf`: the eBPF programs, built by their own compiler into `target/ebpf`.
 //!
-//! They are a workspace of their own because target, compiler and flags differ from everything
-//! else's. The object is replaced only when its bytes change, so that what embeds it is not built
-//! again for nothing.
+//! The gateway's and the bench's are a workspace each, because target, compiler and flags differ from
+//! everything else's. An object is replaced only when its bytes change, so that what embeds it is not
+//! built again for nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,10 @@ use crate::toolchain::{Compiler, Toolchain};
 use crate::{process, say, setup};
 
 const TARGET: &str = "bpfel-unknown-none";
+
+/// The packages, which are also the names of their objects, and where they are.
+const PACKAGES: [(&str, &str); 2] =
+    [("masq-ebpf", "crates/ebpf/Cargo.toml"), ("masq-bench-ebpf", "bench/ebpf/Cargo.toml")];
 
 /// Sets up and builds.
 ///
@@ -28,30 +32,34 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 /// # Errors
 /// The programs do not compile, or the object lacks what the kernel asks for.
 pub(crate) fn build(root: &Path, toolchain: &Toolchain) -> Result<()> {
-    let folder = root.join("target/ebpf");
-    let object = folder.join("masq-ebpf");
-    if !object.exists() {
-        say::status("Building", "the eBPF programs");
-    }
-    process::run(&mut compile(root, &folder, toolchain)?)
-        .context("the eBPF programs could not be built")?;
+    PACKAGES.into_iter().try_for_each(|package| build_one(root, toolchain, package))
+}
 
-    let built = folder.join(TARGET).join("release/masq-ebpf");
+fn build_one(root: &Path, toolchain: &Toolchain, (name, manifest): (&str, &str)) -> Result<()> {
+    let folder = root.join("target/ebpf");
+    let object = folder.join(name);
+    if !object.exists() {
+        say::status("Building", &format!("the eBPF programs of {name}"));
+    }
+    process::run(&mut compile(root, &folder, manifest, toolchain)?)
+        .with_context(|| format!("the eBPF programs of {name} could not be built"))?;
+
+    let built = folder.join(TARGET).join("release").join(name);
     let bytes = std::fs::read(&built).with_context(|| format!("{} is missing", built.display()))?;
     check(&bytes)?;
     if std::fs::read(&object).is_ok_and(|existing| existing == bytes) {
         return Ok(());
     }
     // Renamed into place: a build that embeds it at the same time sees one or the other.
-    let new = folder.join(format!("masq-ebpf.{}", std::process::id()));
+    let new = folder.join(format!("{name}.{}", std::process::id()));
     std::fs::write(&new, &bytes).with_context(|| format!("{} cannot be written", new.display()))?;
     std::fs::rename(&new, &object)
         .with_context(|| format!("{} cannot be replaced", object.display()))?;
-    say::status("Built", "target/ebpf/masq-ebpf");
+    say::status("Built", &format!("target/ebpf/{name}"));
     Ok(())
 }
 
-fn compile(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Command> {
+fn compile(root: &Path, folder: &Path, manifest: &str, toolchain: &Toolchain) -> Result<Command> {
     let mut command = match toolchain.compiler {
         Compiler::Debian => {
             let mut command = process::cargo(root);
@@ -78,7 +86,7 @@ fn compile(root: &Path, folder: &Path, toolchain: &Toolchain) -> Result<Command>
     command
         .args(["build", "--release", "-Zbuild-std=core", "--target", TARGET])
         .arg("--manifest-path")
-        .arg(root.join("crates/ebpf/Cargo.toml"))
+        .arg(root.join(manifest))
         .arg("--target-dir")
         .arg(folder)
         .env("PATH", path_with(&toolchain.linker))
