@@ -25,12 +25,26 @@ pub struct Host {
 
 impl Host {
     /// Makes a host without any interface but loopback.
-    pub(crate) fn new(name: impl Into<String>, address: Ipv4Addr) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the system does not permit it.
+    pub fn new(name: impl Into<String>, address: Ipv4Addr) -> Result<Self> {
         Self::with_namespace(name, address, Namespace::new()?)
     }
 
+    /// Makes a host on which a gateway can run: it has a `/run` of its own with a BPF file system.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not permit it.
+    pub fn gateway(name: impl Into<String>, address: Ipv4Addr) -> Result<Self> {
+        let namespace = Namespace::new()?.with_own_mounts(crate::gateway::mount_bpf)?;
+        Self::with_namespace(name, address, namespace)
+    }
+
     /// Makes a host of a namespace.
-    pub(crate) fn with_namespace(
+    fn with_namespace(
         name: impl Into<String>,
         address: Ipv4Addr,
         namespace: Namespace,

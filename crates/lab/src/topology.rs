@@ -25,7 +25,7 @@ use crate::address::{
 use crate::deadline::{SOON, wait_until};
 use crate::host::ip_batch;
 use crate::line::Line;
-use crate::{Capture, Host, Lab, Namespace, Result};
+use crate::{Capture, Host, Lab, Result};
 
 /// What the gateway's outside interface is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,11 +90,7 @@ impl Topology {
     /// When the system does not permit it, or lacks a program or a kind of device.
     pub fn build(&self) -> Result<Lab> {
         let wiring = Host::new("wiring", Ipv4Addr::UNSPECIFIED)?;
-        let gateway = Host::with_namespace(
-            "gateway",
-            GATEWAY_INSIDE,
-            Namespace::new()?.with_own_mounts(crate::gateway::mount_bpf)?,
-        )?;
+        let gateway = Host::gateway("gateway", GATEWAY_INSIDE)?;
         let workstations = (0..self.workstations)
             .map(|index| Host::new(workstation_name(index), workstation(index)))
             .collect::<Result<Vec<_>>>()?;

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::deadline::{Deadline, SOON};
 use crate::error::Context;
 use crate::program::{self, Output};
-use crate::{Error, Lab, Namespace, Result, Running};
+use crate::{Error, Host, Namespace, Result, Running};
 
 /// How to run the program.
 #[derive(Clone, Debug)]
@@ -26,8 +26,10 @@ pub struct MasqOptions {
     pub binary: PathBuf,
     /// The name of the instance.
     pub instance: String,
-    /// A configuration file's text. Without one, the interfaces are named on the command line.
+    /// A configuration file's text.
     pub config: Option<String>,
+    /// Whether the interfaces `lan` and `wan` are named on the command line, beside the file.
+    pub interfaces: bool,
     /// Variables of its environment.
     pub environment: Vec<(String, String)>,
 }
@@ -40,6 +42,7 @@ impl MasqOptions {
             binary: binary.into(),
             instance: "lab".to_owned(),
             config: None,
+            interfaces: true,
             environment: Vec::new(),
         }
     }
@@ -48,6 +51,12 @@ impl MasqOptions {
     #[must_use]
     pub fn config(self, text: impl Into<String>) -> Self {
         Self { config: Some(text.into()), ..self }
+    }
+
+    /// With this configuration, which names the interfaces itself.
+    #[must_use]
+    pub fn whole_config(self, text: impl Into<String>) -> Self {
+        Self { config: Some(text.into()), interfaces: false, ..self }
     }
 }
 
@@ -72,8 +81,13 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(lab: &Lab, options: &MasqOptions) -> Result<Self> {
-        let namespace = lab.gateway.namespace().try_clone()?;
+    /// Starts the program on a host ([`Host::gateway`]), and waits until it says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it ends instead, or is not ready in time; with what it printed.
+    pub fn start(host: &Host, options: &MasqOptions) -> Result<Self> {
+        let namespace = host.namespace().try_clone()?;
         let mut daemon =
             Self { namespace, options: options.clone(), running: None, log: String::new() };
         daemon.restart()?;
@@ -202,7 +216,9 @@ impl Daemon {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.options.binary);
         command.args(["run", "--instance", &self.options.instance]);
-        command.args(["--inside", "lan", "--outside", "wan"]);
+        if self.options.interfaces {
+            command.args(["--inside", "lan", "--outside", "wan"]);
+        }
         if self.options.config.is_some() {
             command.args(["--config", CONFIG]);
         }

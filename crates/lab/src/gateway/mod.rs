@@ -55,7 +55,7 @@ impl Gateway {
     ///
     /// When it ends instead, or is not ready in time; with what it printed.
     pub fn masq(lab: &Lab, options: &MasqOptions) -> Result<Self> {
-        Ok(Self { engine: Engine::Masq(Daemon::start(lab, options)?) })
+        Ok(Self { engine: Engine::Masq(Daemon::start(&lab.gateway, options)?) })
     }
 
     /// Whether this is the program under test rather than its oracle.
