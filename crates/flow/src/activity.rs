@@ -88,6 +88,13 @@ impl ActivityLine {
         Activity { sides: PerDirection::new(side(0), side(1)) }
     }
 
+    /// Makes stamps that lie beyond `latest_ns` those of `now_ns`; whether there were any.
+    #[cfg(any(feature = "std", test))]
+    pub(crate) fn restamp(&self, now_ns: u64, latest_ns: u64) -> bool {
+        let ahead = self.last_seen.iter().filter(|stamp| stamp.load() > latest_ns);
+        ahead.map(|stamp| stamp.store(now_ns)).count() > 0
+    }
+
     /// Forgets the session that was here.
     #[cfg(any(feature = "std", test))]
     pub(crate) fn clear(&self) {

@@ -7,6 +7,7 @@
 //!    its tuples are whole, so it is kept and its number made even; else it is dropped, as nobody
 //!    was told of it yet, or it was being removed. A record that we would not have written (unknown
 //!    bits, mixed families, deltas that are not those of its tuples) is dropped.
+//!    A stamp that lies ahead would let its session live until then, so it becomes now.
 //! 2. *Entries.* An entry stays if it leads to a kept record whose tuple belongs in its bucket, and
 //!    is the first to do so. Any other is erased: leftovers of a removal or of a move.
 //! 3. *Missing entries* are added. Where two records have the same tuple, the one that is found
@@ -32,6 +33,8 @@ pub struct Adoption {
     pub settled: usize,
     /// Of these: lacked an index entry, and have been given it.
     pub reindexed: usize,
+    /// Of these: had begun, or been seen, later than now, and would not have ended.
+    pub restamped: usize,
     /// Records dropped because they were half-made or half-removed.
     pub half_made: usize,
     /// Records dropped because nothing that we write looks like that.
@@ -48,7 +51,8 @@ impl Adoption {
     /// Whether the table was exactly as a living owner leaves it.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
-        self.settled == 0 && self.reindexed == 0 && self.discarded() == 0 && self.stale_entries == 0
+        let mended = self.settled + self.reindexed + self.restamped;
+        mended == 0 && self.discarded() == 0 && self.stale_entries == 0
     }
 
     /// How many records were dropped.
@@ -85,6 +89,7 @@ impl Writer {
 
     fn adopt_records(&mut self, now_ns: u64, adoption: &mut Adoption) {
         let now_ms = milliseconds(now_ns);
+        let latest_ns = now_ns.saturating_add(AHEAD_NS);
         let mut vacant = Vec::new();
         let mut number = 0;
         while number < self.layout().slots {
@@ -92,6 +97,9 @@ impl Writer {
             number += 1;
             if self.adopt_record(slot, now_ms, adoption) {
                 self.occupied.insert(slot.index());
+                if self.record(slot).restamp(now_ns, latest_ns) {
+                    adoption.restamped += 1;
+                }
                 if self.record(slot).is_wide() {
                     number += 1;
                 }
@@ -227,3 +235,6 @@ impl Writer {
         true
     }
 }
+
+/// How far ahead of the adopter's clock a stamp may lie: the programs go on stamping meanwhile.
+const AHEAD_NS: u64 = 60_000_000_000;

@@ -116,6 +116,18 @@ impl Record {
         self.line[SEQUENCE].store(next_even(self.sequence()));
     }
 
+    /// Makes stamps that lie beyond `latest_ns` those of `now_ns`; whether there were any.
+    pub(crate) fn restamp(&self, now_ns: u64, latest_ns: u64) -> bool {
+        let seconds = |ns: u64| u32::try_from(ns / 1_000_000_000).unwrap_or(u32::MAX);
+        let begun_ahead = self.line[CREATED].load() > seconds(latest_ns);
+        if begun_ahead {
+            let sequence = self.begin_change();
+            self.line[CREATED].store(seconds(now_ns));
+            self.end_change(sequence);
+        }
+        self.activity.restamp(now_ns, latest_ns) || begun_ahead
+    }
+
     /// Makes the record as if it had never been used.
     pub(crate) fn clear(&self) {
         for word in &self.line {

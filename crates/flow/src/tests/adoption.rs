@@ -51,6 +51,30 @@ fn a_missing_entry_is_added() {
 }
 
 #[test]
+fn a_stamp_from_the_future_becomes_now() {
+    const NOW: u64 = 1_000 * SECOND;
+    let mut writer = writer(64);
+    let begun = |created| Session { created, ..session(created) };
+    let [ahead, in_time, late] =
+        [1_000_000, 999, 1_030].map(|created| writer.insert(0, &begun(created)).unwrap());
+    writer.stamp(u64::MAX, in_time, Direction::Ingress, 100, None);
+    writer.stamp(NOW - 1, in_time, Direction::Egress, 100, None);
+    writer.stamp(NOW + SECOND, late, Direction::Egress, 100, None);
+
+    let (heir, adoption) = Writer::adopt(writer.memory.clone(), NOW).unwrap();
+
+    assert_eq!((adoption.kept, adoption.restamped), (3, 2));
+    assert_eq!(heir.session(ahead).unwrap().created, 1_000);
+    let stamps = |slot| {
+        let activity = heir.activity(slot).unwrap();
+        Direction::ALL.map(|direction| activity[direction].last_seen_ns)
+    };
+    assert_eq!(stamps(in_time), [NOW - 1, NOW]);
+    assert_eq!(stamps(late), [NOW + SECOND, 0], "the programs go on meanwhile");
+    assert_eq!(heir.session(late).unwrap().created, 1_030);
+}
+
+#[test]
 fn damaged_records_are_dropped_and_others_kept() {
     type Damage = fn(&Record);
     let damages: [(&str, Damage); 6] = [
