@@ -31,8 +31,11 @@ mod hit;
 mod inbound_syn;
 mod ingress;
 mod outbox;
+mod plan;
 mod report;
 mod timeout;
+mod walk;
+mod way;
 mod way_out;
 
 use std::collections::BTreeSet;
@@ -41,12 +44,13 @@ use masq_flow::owned::Owned;
 use masq_flow::{NextHopId, Region, Writer};
 use masq_wire::Packet;
 
-pub use self::apply::Plan;
 pub(crate) use self::arrival::Arrival;
 pub(crate) use self::egress::may_open;
 use self::inbound_syn::InboundSyns;
 use self::outbox::{Outbox, Outgoing};
+pub use self::plan::Plan;
 use self::report::Reporters;
+use self::walk::Walk;
 use self::way_out::Waiting;
 use crate::event::{Event, Events};
 use crate::fragment::{Identifications, Reassembler};
@@ -67,8 +71,11 @@ pub(crate) type Judged = Result<Verdict, DropReason>;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) policy: InForce,
-    /// Raised by every policy; sessions carry the one that they were last judged by.
+    /// Another for each walk; sessions carry that of the one that they were last looked at in.
     epoch: u32,
+    walk: Option<Walk>,
+    /// What became of the sessions because of the last policies.
+    done: Option<Plan>,
     pub(crate) sessions: Sessions,
     /// Ports in use by sockets of the host.
     host_ports: BTreeSet<HostPort>,
@@ -90,6 +97,8 @@ impl Engine {
         let policy = InForce::new(policy);
         let mut engine = Self {
             epoch: table.min_epoch(),
+            walk: None,
+            done: None,
             sessions: Sessions::new(table, &policy, now, &mut random),
             host_ports: BTreeSet::new(),
             reassembler: Reassembler::new(policy.reassembly),

@@ -36,7 +36,8 @@ impl Engine {
             .mappings
             .of_outside(book, tuple.protocol, tuple.destination)
             .and_then(|head| self.sessions.table.session(head))
-            .map(|session| session.original.source);
+            .map(|session| session.original.source)
+            .filter(|target| self.policy.is_inside(target.addr));
         let Some(target) = target else {
             let outside = self.policy.outside_of(tuple.destination.addr);
             let shared = outside.is_some_and(|outside| outside.shared_with_host);

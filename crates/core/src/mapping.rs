@@ -1,7 +1,7 @@
 //! Mappings: which outside endpoint stands for an inside endpoint.
 //!
 //! Goals: the three mapping behaviours of RFC 4787 §4.1 and the three filtering behaviours of §5, each
-//! chosen independently; constant time for every question; twenty-odd bytes for each session.
+//! chosen independently; constant time for every question; twenty bytes for each session.
 //!
 //! Storage: a mapping is nothing but its sessions. They form a list through arrays that are indexed by
 //! slot, and what they have in common (inside and outside endpoint) is read from the record of the
@@ -20,9 +20,18 @@
 //! - `by_outside` answers "whose is this": by outside endpoint.
 //! - `by_remote` answers "has it sent to this address" (address-dependent filtering): by outside
 //!   endpoint and remote address. Sessions with the same remote address stand together in the list,
-//!   so that the next one takes over when the first of them ends.
+//!   so that the next one takes over when the first of them ends. A session that is alone in its
+//!   mapping, as most are, is not in it: the mapping's head says the same.
 //!
-//! Caveats: a protocol without ports has no outside endpoint of its own. Its mapping is the pair of
+//! All three share one index. A mapping of one session has two entries there, and one of more
+//! sessions two and one for each remote, so there are never more than twice as many as sessions.
+//!
+//! Caveats: when the policy says that mappings depend on something else, those that exist are filed
+//! under their new keys one by one ([`Mappings::file`]). One that is not yet is not found by its
+//! inside endpoint, and until then a new session of that endpoint may get another mapping. Sessions
+//! keep their outside endpoints in any case.
+//!
+//! A protocol without ports has no outside endpoint of its own. Its mapping is the pair of
 //! inside and remote address, found by its exact tuple alone; it is in `by_inside` only.
 
 use core::net::IpAddr;
@@ -36,14 +45,21 @@ use crate::policy::{InForce, Mapping, Outside};
 /// The mappings of all sessions.
 #[derive(Debug)]
 pub(crate) struct Mappings {
-    by_inside: Index,
-    by_outside: Index,
-    by_remote: Index,
-    /// The session after in the same mapping, as slot plus one.
-    next: Vec<u32>,
-    /// The session before.
-    previous: Vec<u32>,
+    /// By inside, by outside and by remote.
+    index: Index,
+    links: Vec<Link>,
+    /// What the mapping of a session depends on, or did when its key in `by_inside` was made: the
+    /// policy may say otherwise by now.
+    depends: Vec<Mapping>,
+    len: usize,
     hashes: Hashes,
+}
+
+/// A session's neighbours in the list of its mapping, as slot plus one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    next: u32,
+    previous: u32,
 }
 
 /// What the sessions of a table are, as this module needs it.
@@ -72,27 +88,23 @@ impl Mappings {
     /// No mappings, for a table of so many slots.
     pub(crate) fn new(slots: u32, secret: Secret) -> Self {
         Self {
-            by_inside: Index::new(slots),
-            by_outside: Index::new(slots),
-            by_remote: Index::new(slots),
-            next: vec![0; slots as usize],
-            previous: vec![0; slots as usize],
+            index: Index::new(2 * slots as usize, slots),
+            links: (0..slots).map(|_| Link::default()).collect(),
+            depends: (0..slots).map(|_| Mapping::default()).collect(),
+            len: 0,
             hashes: Hashes(secret),
         }
     }
 
     /// How many mappings there are.
     pub(crate) const fn len(&self) -> usize {
-        self.by_inside.len()
+        self.len
     }
 
-    /// Forgets everything, before it is built anew under another policy.
-    pub(crate) fn clear(&mut self) {
-        self.by_inside.clear();
-        self.by_outside.clear();
-        self.by_remote.clear();
-        self.next.fill(0);
-        self.previous.fill(0);
+    /// The memory that is taken, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        let links = self.links.capacity() * size_of::<Link>();
+        self.index.memory() + links + self.depends.capacity() * size_of::<Mapping>()
     }
 
     /// Finds the mapping that a packet from an inside endpoint to a remote uses at an outside.
@@ -107,7 +119,7 @@ impl Mappings {
         let mapping =
             if protocol.has_ports() { outside.mapping } else { Mapping::AddressDependent };
         let hash = self.hashes.inside(mapping, protocol, inside, remote);
-        self.by_inside.find(hash, |slot| {
+        self.index.find(hash, |slot| {
             let Some(session) = book.session(slot) else { return false };
             session.original.protocol == protocol
                 && session.original.source == inside
@@ -123,7 +135,7 @@ impl Mappings {
         protocol: Protocol,
         outside: Endpoint,
     ) -> Option<Slot> {
-        self.by_outside.find(self.hashes.outside(protocol, outside), |slot| {
+        self.index.find(self.hashes.outside(protocol, outside), |slot| {
             book.session(slot).is_some_and(|session| has_outside(&session, protocol, outside))
         })
     }
@@ -136,6 +148,11 @@ impl Mappings {
         outside: Endpoint,
         remote: IpAddr,
     ) -> bool {
+        let Some(head) = self.of_outside(book, protocol, outside) else { return false };
+        if self.is_alone(head) {
+            let head = book.session(head);
+            return head.is_some_and(|head| head.original.destination.addr == remote);
+        }
         self.first_of_remote(book, protocol, outside, remote).is_some()
     }
 
@@ -146,8 +163,8 @@ impl Mappings {
 
     /// Whether a session is the only one of its mapping.
     pub(crate) fn is_alone(&self, slot: Slot) -> bool {
-        let i = slot.index() as usize;
-        self.next[i] == 0 && self.previous[i] == 0
+        let link = self.link_of(slot);
+        link.next == 0 && link.previous == 0
     }
 
     /// Adds a session, to a mapping that exists or as the first of a new one.
@@ -158,32 +175,35 @@ impl Mappings {
         session: &Session,
         head: Option<Slot>,
     ) {
+        self.depends[slot.index() as usize] = book.mapping(session);
         let Some(head) = head else {
-            let hash = self.hashes.inside_of(book, session);
-            self.by_inside.insert(hash, slot);
+            self.index.insert(self.inside_of(slot, session), slot);
             if session.original.protocol.has_ports() {
-                self.by_outside.insert(self.hashes.outside_of(session), slot);
-                self.by_remote.insert(self.hashes.remote_of(session), slot);
+                self.index.insert(self.hashes.outside_of(session), slot);
             }
+            self.len += 1;
             return;
         };
         let (protocol, outside) = (session.original.protocol, session.reply.destination);
         let remote = session.original.destination.addr;
+        let Some(old) = book.session(head) else { return };
+        if self.is_alone(head) && protocol.has_ports() {
+            self.index.insert(self.hashes.remote_of(&old), head);
+        }
         match self.first_of_remote(book, protocol, outside, remote) {
             Some(first) if first != slot => self.insert_after(first, slot),
             Some(_) | None => {
                 // As the new head, since behind the old one it would part sessions of one remote.
-                let Some(old) = book.session(head) else { return };
-                if self.hashes.inside_of(book, &old) == self.hashes.inside_of(book, session) {
+                if self.inside_of(head, &old) == self.inside_of(slot, session) {
                     self.insert_before(head, slot);
-                    self.change_head(book, (head, &old), (slot, session));
+                    self.change_head((head, &old), (slot, session));
                 } else {
                     // A stranger that the filter let in does not decide for whom the mapping is.
                     let last = self.last_of_remote(book, head, &old);
                     self.insert_after(last, slot);
                 }
                 if protocol.has_ports() {
-                    self.by_remote.insert(self.hashes.remote_of(session), slot);
+                    self.index.insert(self.hashes.remote_of(session), slot);
                 }
             }
         }
@@ -193,57 +213,77 @@ impl Mappings {
     pub(crate) fn unlink(&mut self, book: Book<'_>, slot: Slot, session: &Session) -> bool {
         let (before, after) = (self.before(slot), self.after(slot));
         let has_ports = session.original.protocol.has_ports();
-        if has_ports {
+        if has_ports && !self.is_alone(slot) {
             self.leave_remote(book, slot, session, after);
         }
-        let i = slot.index() as usize;
+        let link = core::mem::take(self.link_of_mut(slot));
         if let Some(after) = after {
-            self.previous[after.index() as usize] = self.previous[i];
+            self.link_of_mut(after).previous = link.previous;
         }
         if let Some(before) = before {
-            self.next[before.index() as usize] = self.next[i];
+            self.link_of_mut(before).next = link.next;
         }
-        self.next[i] = 0;
-        self.previous[i] = 0;
-        match (before, after) {
-            (Some(_), _) => false,
+        let heir = match (before, after) {
+            (Some(before), _) => before,
             (None, Some(after)) => {
                 if let Some(heir) = book.session(after) {
-                    self.change_head(book, (slot, session), (after, &heir));
+                    self.change_head((slot, session), (after, &heir));
                 }
-                false
+                after
             }
             (None, None) => {
-                let hash = self.hashes.inside_of(book, session);
-                self.remove_inside(book, hash, slot);
+                self.index.remove(self.inside_of(slot, session), slot);
                 if has_ports {
-                    let hash = self.hashes.outside_of(session);
-                    self.remove_outside(book, hash, slot);
+                    self.index.remove(self.hashes.outside_of(session), slot);
                 }
-                true
+                self.len -= 1;
+                return true;
             }
+        };
+        if has_ports
+            && self.is_alone(heir)
+            && let Some(last) = book.session(heir)
+        {
+            self.index.remove(self.hashes.remote_of(&last), heir);
         }
+        false
     }
 
     /// Puts a session into another slot, where it has the same tuples.
-    pub(crate) fn substitute(&mut self, book: Book<'_>, session: &Session, old: Slot, new: Slot) {
-        let (from, to) = (old.index() as usize, new.index() as usize);
-        self.next[to] = core::mem::take(&mut self.next[from]);
-        self.previous[to] = core::mem::take(&mut self.previous[from]);
+    pub(crate) fn substitute(&mut self, session: &Session, old: Slot, new: Slot) {
+        *self.link_of_mut(new) = core::mem::take(self.link_of_mut(old));
+        self.depends[new.index() as usize] = self.depends[old.index() as usize];
         if let Some(after) = self.after(new) {
-            self.previous[after.index() as usize] = new.index() + 1;
+            self.link_of_mut(after).previous = new.index() + 1;
         }
         match self.before(new) {
-            Some(before) => self.next[before.index() as usize] = new.index() + 1,
+            Some(before) => self.link_of_mut(before).next = new.index() + 1,
             None => {
-                let hash = self.hashes.inside_of(book, session);
-                self.by_inside.replace(hash, old, new);
-                self.by_outside.replace(self.hashes.outside_of(session), old, new);
+                self.index.replace(self.inside_of(new, session), old, new);
+                self.index.replace(self.hashes.outside_of(session), old, new);
             }
         }
-        self.by_remote.replace(self.hashes.remote_of(session), old, new);
+        self.index.replace(self.hashes.remote_of(session), old, new);
     }
 
+    /// Files the mapping of a session under the key that the policy has for it, if another one was
+    /// made before.
+    pub(crate) fn file(&mut self, book: Book<'_>, slot: Slot, session: &Session) {
+        let from = self.inside_of(slot, session);
+        self.depends[slot.index() as usize] = book.mapping(session);
+        let to = self.inside_of(slot, session);
+        if from != to && self.before(slot).is_none() {
+            self.index.remove(from, slot);
+            self.index.insert(to, slot);
+        }
+    }
+
+    /// The key of a session's inside endpoint, as it was made.
+    fn inside_of(&self, slot: Slot, session: &Session) -> u64 {
+        self.hashes.inside_of(self.depends[slot.index() as usize], session)
+    }
+
+    /// The first session with a remote address, in a mapping of more than one session.
     fn first_of_remote(
         &self,
         book: Book<'_>,
@@ -251,7 +291,7 @@ impl Mappings {
         outside: Endpoint,
         remote: IpAddr,
     ) -> Option<Slot> {
-        self.by_remote.find(self.hashes.remote(protocol, outside, remote), |slot| {
+        self.index.find(self.hashes.remote(protocol, outside, remote), |slot| {
             book.session(slot).is_some_and(|session| {
                 has_outside(&session, protocol, outside)
                     && session.original.destination.addr == remote
@@ -275,73 +315,58 @@ impl Mappings {
         let heir = after.filter(|heir| {
             book.session(*heir).is_some_and(|heir| heir.original.destination.addr == remote)
         });
-        if let Some(heir) = heir {
-            self.by_remote.replace(hash, slot, heir);
-            return;
-        }
-        let hashes = self.hashes;
-        self.by_remote.remove(hash, slot, |other| {
-            book.session(other).map_or(0, |session| hashes.remote_of(&session))
-        });
+        match heir {
+            Some(heir) => self.index.replace(hash, slot, heir),
+            None => self.index.remove(hash, slot),
+        };
     }
 
     fn change_head(
         &mut self,
-        book: Book<'_>,
         (old, old_session): (Slot, &Session),
         (new, new_session): (Slot, &Session),
     ) {
-        let from = self.hashes.inside_of(book, old_session);
-        let to = self.hashes.inside_of(book, new_session);
+        let from = self.inside_of(old, old_session);
+        let to = self.inside_of(new, new_session);
         if from == to {
-            self.by_inside.replace(from, old, new);
+            self.index.replace(from, old, new);
         } else {
             // An address-dependent mapping that let another remote in.
-            self.remove_inside(book, from, old);
-            self.by_inside.insert(to, new);
+            self.index.remove(from, old);
+            self.index.insert(to, new);
         }
         if old_session.original.protocol.has_ports() {
-            self.by_outside.replace(self.hashes.outside_of(old_session), old, new);
+            self.index.replace(self.hashes.outside_of(old_session), old, new);
         }
-    }
-
-    fn remove_inside(&mut self, book: Book<'_>, hash: u64, slot: Slot) {
-        let hashes = self.hashes;
-        self.by_inside.remove(hash, slot, |other| {
-            book.session(other).map_or(0, |session| hashes.inside_of(book, &session))
-        });
-    }
-
-    fn remove_outside(&mut self, book: Book<'_>, hash: u64, slot: Slot) {
-        let hashes = self.hashes;
-        self.by_outside.remove(hash, slot, |other| {
-            book.session(other).map_or(0, |session| hashes.outside_of(&session))
-        });
     }
 
     fn insert_after(&mut self, before: Slot, slot: Slot) {
-        let (i, b) = (slot.index() as usize, before.index() as usize);
-        let after = self.next[b];
-        self.next[i] = after;
-        self.previous[i] = before.index() + 1;
-        self.next[b] = slot.index() + 1;
-        if after != 0 {
-            self.previous[after as usize - 1] = slot.index() + 1;
+        let next = core::mem::replace(&mut self.link_of_mut(before).next, slot.index() + 1);
+        *self.link_of_mut(slot) = Link { next, previous: before.index() + 1 };
+        if let Some(after) = self.after(slot) {
+            self.link_of_mut(after).previous = slot.index() + 1;
         }
     }
 
     fn insert_before(&mut self, head: Slot, slot: Slot) {
-        self.next[slot.index() as usize] = head.index() + 1;
-        self.previous[slot.index() as usize] = 0;
-        self.previous[head.index() as usize] = slot.index() + 1;
+        *self.link_of_mut(slot) = Link { next: head.index() + 1, previous: 0 };
+        self.link_of_mut(head).previous = slot.index() + 1;
     }
 
     fn after(&self, slot: Slot) -> Option<Slot> {
-        self.next[slot.index() as usize].checked_sub(1).map(Slot::new)
+        self.link_of(slot).next.checked_sub(1).map(Slot::new)
     }
 
     fn before(&self, slot: Slot) -> Option<Slot> {
-        self.previous[slot.index() as usize].checked_sub(1).map(Slot::new)
+        self.link_of(slot).previous.checked_sub(1).map(Slot::new)
+    }
+
+    fn link_of(&self, slot: Slot) -> &Link {
+        &self.links[slot.index() as usize]
+    }
+
+    fn link_of_mut(&mut self, slot: Slot) -> &mut Link {
+        &mut self.links[slot.index() as usize]
     }
 }
 
@@ -350,9 +375,8 @@ impl Mappings {
 struct Hashes(Secret);
 
 impl Hashes {
-    fn inside_of(self, book: Book<'_>, session: &Session) -> u64 {
+    fn inside_of(self, mapping: Mapping, session: &Session) -> u64 {
         let original = &session.original;
-        let mapping = book.mapping(session);
         self.inside(mapping, original.protocol, original.source, original.destination)
     }
 
@@ -397,13 +421,17 @@ impl Hashes {
         remote: Option<IpAddr>,
         remote_port: u16,
     ) -> u64 {
-        let [a, b] = words(endpoint.addr);
-        let [c, d] = remote.map_or([0, 0], words);
-        let rest = u64::from(kind) << 56
+        let number = u64::from(kind) << 56
             | u64::from(protocol.0) << 48
             | u64::from(endpoint.port) << 32
             | u64::from(remote_port);
-        self.0.hash([a, b, c, d, rest])
+        let [a, b] = words(endpoint.addr);
+        let [c, d] = remote.map_or([0, 0], words);
+        match (endpoint.addr, remote) {
+            // The same, less the halves that are zero.
+            (IpAddr::V4(_), None | Some(IpAddr::V4(_))) => self.0.hash([b << 32 | d, number]),
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => self.0.hash([a, b, c, d, number]),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! are resolved to indexes, "auto" to addresses and networks. It is replaced as a whole, by
 //! [`Engine::apply`](crate::Engine::apply).
 
+mod difference;
 mod in_force;
 mod timeouts;
 
@@ -21,6 +22,7 @@ use crate::ports::HoldDown;
 use crate::routes::PortId;
 use crate::time::Duration;
 
+pub(crate) use self::difference::Difference;
 pub(crate) use self::in_force::InForce;
 pub use self::timeouts::{TimeoutClass, Timeouts};
 

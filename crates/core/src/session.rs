@@ -19,19 +19,21 @@
 //! packet costs no timer operation.
 //!
 //! Caveats: a mapping that a hairpin session leads to is *pinned* (see [`pins`]): its last session is
-//! kept beyond its time.
+//! kept beyond its time. All its packets come to the engine then, until one brings it back.
 
 mod lifetime;
 mod open;
 mod pins;
+mod relocate;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use masq_flow::owned::Owned;
-use masq_flow::{Activity, Direction, Region, Secret, Session, Slot, Writer};
+use masq_flow::{Activity, Direction, Flags, Region, Secret, Session, Slot, Writer};
 use masq_wire::Protocol;
 
+pub(crate) use self::lifetime::last_seen;
 use self::lifetime::{deadline, earliest_end};
 use self::pins::Pins;
 use crate::event::{EndReason, Event, Events};
@@ -169,6 +171,11 @@ impl Sessions {
             return Life::Goes;
         }
         if self.mappings.is_alone(slot) && self.is_pinned(scope, session) {
+            if !session.flags.contains(Flags::PUNT) {
+                // The filter has to judge what a remote sends; the fast path cannot.
+                let kept = Session { flags: session.flags | Flags::PUNT, ..*session };
+                self.table.update(slot, &kept);
+            }
             return Life::Kept;
         }
         self.remove(scope, slot, EndReason::Idle);
@@ -176,7 +183,7 @@ impl Sessions {
     }
 
     /// Whether a session's time is up.
-    fn is_over(&self, scope: &Scope<'_>, slot: Slot, session: &Session) -> bool {
+    pub(crate) fn is_over(&self, scope: &Scope<'_>, slot: Slot, session: &Session) -> bool {
         let activity = self.table.activity(slot).unwrap_or_default();
         deadline(scope.policy, session, &activity) <= scope.now
     }
@@ -190,6 +197,12 @@ impl Sessions {
         activity: &Activity,
     ) {
         self.timers.arm(slot, earliest_end(scope.policy, session, activity));
+    }
+
+    /// Files a session's mapping under the key that the policy has for it.
+    pub(crate) fn file_mapping(&mut self, scope: &Scope<'_>, slot: Slot, session: &Session) {
+        let book = Book { table: &self.table, policy: scope.policy };
+        self.mappings.file(book, slot, session);
     }
 
     /// The class and TCP state of a session, with what was stamped on it.

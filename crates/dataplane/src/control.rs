@@ -19,9 +19,9 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Sender, TryRecvError, channel};
+use std::sync::mpsc::{Sender, TryRecvError};
 
-use masq_core::{Engine, HostPort, Instant, Plan, Policy, PortId, Realm};
+use masq_core::{HostPort, Instant, Policy, PortId, Realm};
 use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role, Settings, SettingsFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -34,21 +34,27 @@ use crate::punt::PACKET_MAX;
 use crate::routes::{Address, Change, Hop, Link, Mirror, Prefix, RouteKind};
 use crate::state::State;
 use crate::wake::{WakingReceiver, WakingSender};
-use crate::worker::{Command, Wish};
+use crate::worker::{Command, PlanSender, Wish};
 use crate::{clock, ports, sockets, sysctl};
 
 /// What the owner of the handle orders.
 pub(crate) enum Order {
     /// Follow another configuration.
-    Reload(Box<dyn Configuration>, Sender<Result<Plan, ReloadError>>),
-    /// Say what following another configuration would do.
-    Plan(Box<dyn Configuration>, Sender<Result<Plan, ReloadError>>),
+    Reload(Box<dyn Configuration>, PlanSender),
+    /// Say which policy following another configuration would lead to.
+    Prospect(Box<dyn Configuration>, Sender<Result<Prospect, ReloadError>>),
     /// Tell about the interfaces.
     Ports(Sender<Vec<PortStatus>>),
     /// Tell what the programs counted.
     Counts(Sender<ProgramCounts>),
     /// End the thread; what is attached stays.
     Stop,
+}
+
+/// A policy and the one that would follow it.
+pub(crate) struct Prospect {
+    pub(crate) present: Policy,
+    pub(crate) next: Policy,
 }
 
 /// An interface as it is served.
@@ -276,10 +282,10 @@ impl Control {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Reload(configuration, answer)) => {
-                    let _ = answer.send(self.reload(configuration));
+                    self.reload(configuration, answer);
                 }
-                Ok(Order::Plan(configuration, answer)) => {
-                    let _ = answer.send(self.plan(&*configuration));
+                Ok(Order::Prospect(configuration, answer)) => {
+                    let _ = answer.send(self.prospect(&*configuration));
                 }
                 Ok(Order::Ports(answer)) => {
                     let _ = answer.send(self.port_status());
@@ -293,30 +299,26 @@ impl Control {
         }
     }
 
-    fn reload(&mut self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
-        self.check(&*configuration)?;
+    /// Follows a configuration. The worker answers, when it has looked at all sessions; nobody waits
+    /// for that here, where neighbours are asked for in the meantime.
+    fn reload(&mut self, configuration: Box<dyn Configuration>, answer: PlanSender) {
+        if let Err(error) = self.check(&*configuration) {
+            let _ = answer.send(Err(error));
+            return;
+        }
         self.configuration = configuration;
         self.remembered.keep(|name| self.configuration.side(name).is_some());
         // The new configuration may know interfaces as inside that the old one did not, and what
         // lies behind them was not listened to.
         self.reread();
-        let (sender, plan) = channel();
-        self.enforce(Some(sender));
-        // The worker answers within a round.
-        plan.recv().map_err(|_| ReloadError::Ending)
+        self.enforce(Some(answer));
     }
 
-    fn plan(&self, configuration: &dyn Configuration) -> Result<Plan, ReloadError> {
+    fn prospect(&self, configuration: &dyn Configuration) -> Result<Prospect, ReloadError> {
         self.check(configuration)?;
         let mut surroundings = surroundings(configuration, &self.links, self.own);
         self.remembered.clone().complete(&mut surroundings);
-        let policy = configuration.policy(&surroundings);
-        let (sender, plan) = channel();
-        let look = move |engine: &Engine| {
-            let _ = sender.send(engine.plan(&policy));
-        };
-        self.worker.send(Command::Look(Box::new(look)));
-        plan.recv().map_err(|_| ReloadError::Ending)
+        Ok(Prospect { present: self.policy.clone(), next: configuration.policy(&surroundings) })
     }
 
     fn check(&self, configuration: &dyn Configuration) -> Result<(), ReloadError> {
@@ -352,7 +354,7 @@ impl Control {
     }
 
     /// Brings everything in line with the configuration and the surroundings.
-    pub(crate) fn enforce(&mut self, answer: Option<Sender<Plan>>) {
+    pub(crate) fn enforce(&mut self, answer: Option<PlanSender>) {
         let mut surroundings = self.surroundings();
         for error in self.attach(&surroundings) {
             tracing::error!(error = %Chain(&error), "an interface is not served");
@@ -439,10 +441,6 @@ impl Control {
         if flags.contains(SettingsFlags::FAST_PATH) == on {
             return;
         }
-        if on {
-            // What has changed while nobody looked is looked at before the programs begin.
-            self.tell_fast_path(true);
-        }
         flags.set(SettingsFlags::FAST_PATH, on);
         let settings = Settings { flags: flags.bits(), ..self.settings };
         match self.programs.set_settings(&settings) {
@@ -451,18 +449,6 @@ impl Control {
                 tracing::error!(error = %Chain(&error), "the fast path cannot be switched");
             }
         }
-        if !on {
-            self.tell_fast_path(false);
-        }
-    }
-
-    /// Tells the worker that the fast path is, or is about to be, on or off, and waits until it
-    /// knows.
-    fn tell_fast_path(&self, on: bool) {
-        let (sender, done) = channel();
-        self.worker.send(Command::FastPath(on, sender));
-        // A worker that has ended needs to know no more.
-        let _ = done.recv();
     }
 
     fn attach_one(&mut self, index: u32, name: &str) -> Result<(), AttachError> {

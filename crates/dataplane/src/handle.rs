@@ -10,7 +10,7 @@ use masq_core::{Engine, Event, Plan};
 use masq_flow::{Reader, Totals};
 
 use crate::attach::ProgramCounts;
-use crate::control::{Control, Order, PortStatus, ReloadError};
+use crate::control::{Control, Order, PortStatus, Prospect, ReloadError};
 use crate::error::StartError;
 use crate::instance;
 use crate::options::Configuration;
@@ -97,8 +97,11 @@ impl Handle {
     /// If the configuration cannot be followed here.
     pub fn plan(&self, configuration: Box<dyn Configuration>) -> Result<Plan, ReloadError> {
         let (sender, answer) = channel();
-        self.orders.send(Order::Plan(configuration, sender));
-        answer.recv().map_err(|_| ReloadError::Ending)?
+        self.orders.send(Order::Prospect(configuration, sender));
+        let Prospect { present, next } = answer.recv().map_err(|_| ReloadError::Ending)??;
+        // Read here, so that neither packets nor news of the network wait for a large table.
+        let sessions = self.reader.sessions().map(|seen| (seen.session, seen.activity));
+        Ok(Plan::forecast(&present, &next, sessions))
     }
 
     /// The interfaces on a side, as they are.

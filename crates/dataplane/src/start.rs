@@ -136,7 +136,7 @@ impl Start {
         };
         control.enter_addresses(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
-        let worker = Worker::new(engine, router, port, memory, host_sockets, ends, is_fast);
+        let worker = Worker::new(engine, router, port, memory, host_sockets, ends);
 
         // From here on packets are taken; everything that could fail before that has been done.
         for index in interfaces {

@@ -3,8 +3,8 @@
 //! # Theory of operation
 //!
 //! The worker sleeps until packets arrive, a command comes, or something is due; then it does one
-//! round: commands (a bounded number), packets (a batch), timers, packets of the engine's own,
-//! events, news of next hops; and hands everything to the kernel in one go. It never waits for
+//! round: commands (a bounded number), packets (a batch), timers, sessions that have to be looked at
+//! (a slice), packets of the engine's own, events, news of next hops; and hands everything to the kernel in one go. It never waits for
 //! anything else, and nothing else touches the engine, the flow table or the next hops.
 //!
 //! ```text
@@ -31,11 +31,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::SharedMemory;
 use crate::clock;
+use crate::control::ReloadError;
 use crate::punt::{PuntCounts, PuntPort};
 use crate::routes::{Change, Mirror, NextHopKey, Router};
 use crate::sockets::Asker;
 use crate::sys::xsk::BUSY_RETRY;
 use crate::wake::{WakingReceiver, WakingSender};
+
+/// Where the answer to a new configuration goes.
+pub(crate) type PlanSender = Sender<Result<Plan, ReloadError>>;
 
 /// What the worker is told.
 pub(crate) enum Command {
@@ -44,9 +48,7 @@ pub(crate) enum Command {
     /// A complete picture of routing.
     Picture(Box<Mirror>),
     /// A new policy; the answer says what it means for the sessions.
-    Apply(Box<Policy>, Option<Sender<Plan>>),
-    /// The fast path is about to be on, or is off; the answer says that this is known.
-    FastPath(bool, Sender<()>),
+    Apply(Box<Policy>, Option<PlanSender>),
     /// The links that take what XDP redirects to them.
     Redirects(BTreeSet<u32>),
     /// The ports that the host's own sockets use.
@@ -88,8 +90,11 @@ pub(crate) struct Worker {
     sockets: Sockets,
     ends: Ends,
     events_lost: u64,
-    /// When the ways of all sessions are looked at again; never without the fast path.
-    look_again: Option<Instant>,
+    /// Who wants to know what the policies that were applied mean for the sessions.
+    asking: Vec<PlanSender>,
+    /// When the ways of all sessions are looked at again. Without the fast path too, which may be
+    /// switched on at any time and finds their records true.
+    look_again: Instant,
 }
 
 /// What the worker knows of the host's sockets.
@@ -113,10 +118,10 @@ impl Worker {
         memory: SharedMemory,
         sockets: Sockets,
         ends: Ends,
-        fast_path: bool,
     ) -> Self {
-        let look_again = fast_path.then(|| clock::now() + LOOK_AGAIN);
-        Self { engine, router, port, memory, sockets, ends, events_lost: 0, look_again }
+        let look_again = clock::now() + Engine::LOOK_AGAIN;
+        let asking = Vec::new();
+        Self { engine, router, port, memory, sockets, ends, events_lost: 0, asking, look_again }
     }
 
     /// Works until told to stop.
@@ -138,7 +143,8 @@ impl Worker {
 
     fn sleep(&self, again: Option<Duration>) -> io::Result<()> {
         let now = clock::now();
-        let due = [self.engine.poll_timeout(), self.router.poll_timeout(), self.look_again];
+        let look_again = Some(self.look_again);
+        let due = [self.engine.poll_timeout(), self.router.poll_timeout(), look_again];
         let wait = due.into_iter().flatten().map(|due| due.saturating_sub(now)).chain(again).min();
         let wait = wait.map(|wait| Timespec {
             tv_sec: wait.as_secs().min(3600) as i64,
@@ -161,22 +167,24 @@ impl Worker {
         if !self.obey(now) {
             return Round::Stop;
         }
-        if self.look_again.is_some_and(|due| due <= now) {
+        if self.look_again <= now {
             self.engine.handle_routes();
-            self.look_again = Some(now + LOOK_AGAIN);
+            self.look_again = now + Engine::LOOK_AGAIN;
         }
         self.port.reclaim();
         let full = self.translate(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
         }
+        let walking = self.engine.walk(now, &self.router, WALK);
+        self.tell_plan();
         self.tell_next_hops(now);
         let sent = self.transmit(now);
         // News at this point may have given the engine more to send.
         let told = self.tell_next_hops(now);
         self.tell_events();
         let waiting = self.port.flush();
-        let soon = match (full || told, sent) {
+        let soon = match (full || told || walking, sent) {
             (true, _) | (_, Sent::Some) => Some(Duration::ZERO),
             (false, Sent::NoRoom) => Some(BUSY_RETRY),
             (false, Sent::All) => waiting.then_some(BUSY_RETRY),
@@ -192,31 +200,19 @@ impl Worker {
                 Ok(Command::Changes(changes)) => {
                     for change in changes {
                         // A neighbour's news reach the fast path through its next hop.
-                        if self.look_again.is_some() && !matches!(change, Change::Neighbour { .. })
-                        {
-                            self.look_again = Some(now);
+                        if !matches!(change, Change::Neighbour { .. }) {
+                            self.look_again = now;
                         }
                         self.router.apply(change);
                     }
                 }
                 Ok(Command::Picture(mirror)) => {
                     self.router.replace(*mirror);
-                    self.look_again = self.look_again.map(|_| now);
+                    self.look_again = now;
                 }
                 Ok(Command::Apply(policy, answer)) => {
-                    let plan = self.engine.apply(now, *policy);
-                    if let Some(answer) = answer {
-                        // Who asked may have given up waiting.
-                        let _ = answer.send(plan);
-                    }
-                }
-                Ok(Command::FastPath(on, known)) => {
-                    if on {
-                        // Routes may have changed since sessions were last looked at.
-                        self.engine.handle_routes();
-                    }
-                    self.look_again = on.then(|| now + LOOK_AGAIN);
-                    let _ = known.send(());
+                    self.engine.apply(*policy);
+                    self.asking.extend(answer);
                 }
                 Ok(Command::Redirects(links)) => self.router.set_redirects(links),
                 Ok(Command::Sockets(ports)) => {
@@ -305,6 +301,15 @@ impl Worker {
         told
     }
 
+    /// Says what policies meant for the sessions, when all of them have been looked at.
+    fn tell_plan(&mut self) {
+        let Some(plan) = self.engine.poll_plan() else { return };
+        for answer in self.asking.drain(..) {
+            // Who asked may have given up waiting.
+            let _ = answer.send(Ok(plan.clone()));
+        }
+    }
+
     fn tell_events(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             if let Err(TrySendError::Full(_)) = self.ends.events.try_send(event) {
@@ -369,8 +374,8 @@ enum Sent {
 /// Packets of a batch.
 const BATCH: usize = 64;
 
-/// How often the engine looks at the way of a session that the fast path carries: its neighbours are
-/// confirmed then, well before their next hops' numbers could be another's.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Sessions of a round that are looked at, if there is cause to: about as long as a batch of packets
+/// takes, so that the punt port never waits for much longer than usual.
+const WALK: usize = 256;
 /// Commands of a round.
 const COMMANDS: usize = 16;

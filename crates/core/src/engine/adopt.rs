@@ -2,7 +2,8 @@
 //!
 //! The records are the truth: mappings, ports in use, limits and timers are built from them. A
 //! session that the policy has no place for, or whose outside endpoint belongs to another inside
-//! host (which no engine writes), ends.
+//! host (which no engine writes), ends. Routes may have changed since the predecessor looked, so a walk
+//! follows.
 
 use masq_flow::{Flags, Session, Slot};
 
@@ -20,6 +21,11 @@ impl Engine {
             sessions.table.sessions().map(|(slot, session)| (session.created, slot)).collect();
         // The order in which they began is the order in which they may be given up.
         found.sort_unstable();
+        let epochs =
+            found.iter().filter_map(|(_, slot)| Some(sessions.table.session(*slot)?.epoch));
+        let newest = epochs.fold(scope.epoch, |newest, epoch| {
+            if (epoch.wrapping_sub(newest) as i32) > 0 { epoch } else { newest }
+        });
         for (_, slot) in found {
             let Some(session) = sessions.table.session(slot) else { continue };
             if sessions.adopt(&scope, slot, &session) {
@@ -29,6 +35,11 @@ impl Engine {
                 let reason = EndReason::Policy;
                 scope.events.push(crate::Event::SessionRemoved { slot, session, reason });
             }
+        }
+        if !self.sessions.table.is_empty() {
+            // Beyond those of a walk that the predecessor did not end.
+            self.epoch = newest;
+            self.handle_routes();
         }
     }
 }

@@ -62,8 +62,8 @@ impl Engine {
             | Transport::Udp(_) => {}
         }
         let Some(tuple) = packet.tuple() else { return self.untranslatable(arrival, packet) };
-        if let Some((slot, direction)) = self.sessions.table.lookup(&tuple)
-            && let Some(judged) = self.hit(arrival, packet, slot, direction)
+        if let Some(found) = self.find(arrival.now, arrival.routes, &tuple)
+            && let Some(judged) = self.hit(arrival, packet, found)
         {
             return judged;
         }

@@ -16,7 +16,7 @@ use masq_wire::icmp::kind;
 use masq_wire::{Endpoint, IcmpError, Packet, Tuple};
 
 use super::arrival::Arrival;
-use super::hit::realm_of_arrival;
+use super::way::realm_of_arrival;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::policy::Realm;
@@ -30,7 +30,7 @@ impl Engine {
         error: IcmpError,
     ) -> Judged {
         let quoted = packet.quoted()?.and_then(|quoted| quoted.tuple());
-        let session = quoted.and_then(|left| self.session_of(&left));
+        let session = quoted.and_then(|left| self.session_of(arrival, &left));
         let Some((session, direction)) = session else {
             return self.error_for_nobody(arrival, packet, quoted);
         };
@@ -64,9 +64,9 @@ impl Engine {
     }
 
     /// The session of a packet that left with a tuple, and the direction that it had.
-    fn session_of(&self, left: &Tuple) -> Option<(Session, Direction)> {
-        let (slot, back) = self.sessions.table.lookup(&left.reversed())?;
-        Some((self.sessions.table.session(slot)?, back.reverse()))
+    fn session_of(&mut self, arrival: &Arrival<'_>, left: &Tuple) -> Option<(Session, Direction)> {
+        let (_, session, back) = self.find(arrival.now, arrival.routes, &left.reversed())?;
+        Some((session, back.reverse()))
     }
 
     /// An error about a packet that we did not translate: the host's, if it may be the host's packet.

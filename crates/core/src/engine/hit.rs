@@ -1,30 +1,44 @@
 //! Packets of sessions that exist.
 
-use masq_flow::{Activity, Direction, Flags, NextHopId, Session, Slot};
+use masq_flow::{Activity, Direction, Flags, Session, Slot};
 use masq_wire::{Endpoint, Packet, Tcp, Transport, Tuple};
 
 use super::arrival::Arrival;
+use super::way::{Way, realm_of_arrival};
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::event::EndReason;
-use crate::policy::Realm;
-use crate::routes::{NextHop, PortId, Route};
+use crate::routes::{NextHop, Routes};
 use crate::session::{Life, Sessions};
 use crate::tcp::{Segment, State};
 use crate::time::Instant;
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
+    /// Finds the session whose packets arrive with a tuple, looked at in the present walk.
+    pub(crate) fn find(
+        &mut self,
+        now: Instant,
+        routes: &dyn Routes,
+        tuple: &Tuple,
+    ) -> Option<(Slot, Session, Direction)> {
+        let (slot, direction) = self.sessions.table.lookup(tuple)?;
+        let mut session = self.sessions.table.session(slot)?;
+        if session.epoch != self.epoch {
+            session = self.renew(now, routes, slot, session)?;
+        }
+        // It may have moved.
+        (session.arriving(direction) == tuple).then_some((slot, session, direction))
+    }
+
     /// Decides about a packet with a tuple of a session; `None` if that session had to end, and the
     /// packet is to be judged as if there had been none.
     pub(crate) fn hit(
         &mut self,
         arrival: &Arrival<'_>,
         packet: &mut Packet<'_>,
-        slot: Slot,
-        direction: Direction,
+        (slot, session, direction): (Slot, Session, Direction),
     ) -> Option<Judged> {
-        let session = self.sessions.table.session(slot)?;
         let (sessions, mut scope) = self.sessions(arrival.now);
         let life = sessions.judge_life(&mut scope, slot, &session);
         if life == Life::Ended {
@@ -33,35 +47,21 @@ impl Engine {
         if arrival.realm != realm_of_arrival(&session, direction) {
             return Some(Err(DropReason::Spoofed));
         }
-        if direction == Direction::Egress && !self.still_leads(&session) {
-            let (sessions, mut scope) = self.sessions(arrival.now);
-            sessions.remove(&mut scope, slot, EndReason::Rerouted);
-            return None;
-        }
         if life == Life::Kept && direction == Direction::Ingress && !self.admits(&session) {
             return Some(Err(DropReason::Filtered));
         }
-        let leaving = session.leaving(direction);
-        let route = arrival.route_of(&leaving);
-        let hop = match route {
-            Route::Unicast(hop) if self.suits(&session, direction, hop.port) => hop,
-            // The way out has changed; with this outside address there is none any more.
-            Route::Unicast(_) | Route::Local if direction == Direction::Egress => {
+        // Being kept is noted in it.
+        let session = if life == Life::Kept { self.sessions.table.session(slot)? } else { session };
+        let hop = match self.way(arrival.routes, &session, direction, Some(arrival.port)) {
+            Way::To(hop) => hop,
+            Way::Away => return Some(Err(DropReason::NoOutsideAddress)),
+            Way::Refused(route) => return Some(Err(self.refuse(arrival, packet, route))),
+            Way::Gone => {
                 let (sessions, mut scope) = self.sessions(arrival.now);
                 sessions.remove(&mut scope, slot, EndReason::Rerouted);
                 return None;
             }
-            Route::Blackhole
-            | Route::Broadcast
-            | Route::NoRoute
-            | Route::Prohibited
-            | Route::Unreachable
-            | Route::Local
-            | Route::Unicast(_) => return Some(Err(self.refuse(arrival, packet, route))),
         };
-        if self.policy.outside(hop.port).is_some_and(|outside| outside.away) {
-            return Some(Err(DropReason::NoOutsideAddress));
-        }
         let (slot, session) = self.reopened(arrival.now, packet, slot, session);
         Some(self.carry(arrival, packet, (slot, session, direction), hop))
     }
@@ -87,15 +87,6 @@ impl Engine {
         self.refresh(arrival, slot, &session, direction, hop);
         rewrite(packet, &leaving);
         self.emit(arrival, packet, hop)
-    }
-
-    /// Whether a session's packets may leave by an interface.
-    pub(crate) fn suits(&self, session: &Session, direction: Direction, port: PortId) -> bool {
-        if direction == Direction::Ingress || session.flags.contains(Flags::HAIRPIN) {
-            return self.policy.inside(port).is_some();
-        }
-        let address = session.reply.destination.addr;
-        self.policy.shares(port, address)
     }
 
     /// The session, begun anew if its connection is over and this segment opens another.
@@ -175,9 +166,6 @@ impl Engine {
     }
 
     /// Keeps next hop and interface of a record true, and notes that it was answered.
-    ///
-    /// A session of an older epoch is of the present one from here on, in this direction; the other
-    /// has no next hop until one of its packets has been looked at.
     fn refresh(
         &mut self,
         arrival: &Arrival<'_>,
@@ -192,7 +180,8 @@ impl Engine {
             Direction::Egress
         };
         let answers = direction != first;
-        let news = session.epoch != self.epoch
+        let revived = session.flags.contains(Flags::PUNT) && self.may_be_fast(arrival.now, slot);
+        let news = revived
             || session.next_hops[direction] != hop.id
             || session.interfaces[direction] != arrival.port.0
             || answers && !session.flags.contains(Flags::ANSWERED);
@@ -201,14 +190,19 @@ impl Engine {
         }
         // Class and state have moved on since the session was read.
         let Some(mut session) = self.sessions.table.session(slot) else { return };
-        if session.epoch != self.epoch {
-            session.epoch = self.epoch;
-            session.next_hops[direction.reverse()] = NextHopId::NONE;
-        }
         session.next_hops[direction] = hop.id;
         session.interfaces[direction] = arrival.port.0;
         session.flags.set(Flags::ANSWERED, answers || session.flags.contains(Flags::ANSWERED));
+        session.flags.set(Flags::PUNT, session.flags.contains(Flags::PUNT) && !revived);
         self.sessions.table.update(slot, &session);
+    }
+
+    /// Whether the fast path may have the next packets of a session: it was not reset, and is not
+    /// only kept for its mapping.
+    fn may_be_fast(&mut self, now: Instant, slot: Slot) -> bool {
+        let Some(session) = self.sessions.table.session(slot) else { return false };
+        let (sessions, scope) = self.sessions(now);
+        session.state != State::Trans.number() && !sessions.is_over(&scope, slot, &session)
     }
 }
 
@@ -224,14 +218,6 @@ pub(crate) fn rewrite(packet: &mut Packet<'_>, leaving: &Tuple) {
         || tuple.is_some_and(|tuple| tuple.destination != destination)
     {
         packet.rewrite_destination(destination);
-    }
-}
-
-/// On which side packets of a session's direction arrive.
-pub(crate) fn realm_of_arrival(session: &Session, direction: Direction) -> Realm {
-    match direction {
-        Direction::Ingress if !session.flags.contains(Flags::HAIRPIN) => Realm::Outside,
-        Direction::Egress | Direction::Ingress => Realm::Inside,
     }
 }
 

@@ -38,6 +38,8 @@ impl Engine {
         }
         self.check_ttl(arrival, packet)?;
         let inside = self.sessions.table.session(head).map(|session| session.original.source);
+        // A mapping whose host is not inside any more may still be there.
+        let inside = inside.filter(|inside| self.policy.is_inside(inside.addr));
         let Some(inside) = inside else { return Err(DropReason::Unsolicited) };
         let route = arrival.route(tuple.source.addr, inside.addr);
         let Some(hop) = self.hop_at(Realm::Inside, route) else {

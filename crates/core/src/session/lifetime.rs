@@ -32,7 +32,8 @@ pub(super) fn earliest_end(policy: &Policy, session: &Session, activity: &Activi
     end.min(last_seen(session, activity) + shortest).max(Instant::ZERO)
 }
 
-fn last_seen(session: &Session, activity: &Activity) -> Instant {
+/// When a packet of a session came last.
+pub(crate) fn last_seen(session: &Session, activity: &Activity) -> Instant {
     let created = Instant::from_secs(u64::from(session.created));
     Instant::from_nanos(activity.last_seen_ns()).max(created)
 }

@@ -249,8 +249,7 @@ impl Sessions {
 
     /// Carries everything that is kept by slot over to another one.
     fn move_slot(&mut self, scope: &Scope<'_>, session: &Session, old: Slot, new: Slot) {
-        let book = Book { table: &self.table, policy: scope.policy };
-        self.mappings.substitute(book, session, old, new);
+        self.mappings.substitute(session, old, new);
         self.pins.remove(old, session);
         self.pins.add(new, session);
         self.timers.disarm(old);

@@ -42,10 +42,6 @@ impl Pins {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.leading.clear();
-    }
-
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.leading.is_empty()

@@ -29,7 +29,7 @@ pub(super) use self::seen::{Seen, Way, unreachable, whole};
 pub(super) use self::tcp::Connection;
 use crate::{
     DropReason, Duration, Engine, Event, Frame, Inside, Instant, NextHopId, NextHopState, Outside,
-    Policy, PortId, Prefix, Transmit, Verdict,
+    Plan, Policy, PortId, Prefix, Transmit, Verdict,
 };
 
 pub(super) const INSIDE: PortId = PortId(1);
@@ -149,10 +149,28 @@ impl Net {
         core::mem::take(&mut self.events)
     }
 
-    /// Gives the engine another policy; routes stay.
-    pub(super) fn apply(&mut self, change: impl FnOnce(&mut Policy)) {
+    /// Gives the engine another policy, and has all sessions looked at; routes stay.
+    pub(super) fn apply(&mut self, change: impl FnOnce(&mut Policy)) -> Plan {
+        self.begin_to_apply(change);
+        self.walk();
+        self.engine.poll_plan().expect("all sessions have been looked at")
+    }
+
+    /// Gives the engine another policy.
+    pub(super) fn begin_to_apply(&mut self, change: impl FnOnce(&mut Policy)) {
         change(&mut self.policy);
-        let _plan = self.engine.apply(self.now, self.policy.clone());
+        self.engine.apply(self.policy.clone());
+    }
+
+    /// Looks at sessions until there is no cause to.
+    pub(super) fn walk(&mut self) {
+        let everybody = usize::MAX;
+        assert!(!self.walk_on(everybody));
+    }
+
+    /// Looks at some sessions; whether there are more.
+    pub(super) fn walk_on(&mut self, most: usize) -> bool {
+        self.engine.walk(self.now, &self.routes, most)
     }
 
     /// Says that a next hop has been found, or has not; returns what leaves because of that.

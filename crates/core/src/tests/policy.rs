@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use masq_flow::{Direction, Layout, Memory, Region, Secret, Writer, owned::Owned, owned::Shared};
+use masq_flow::{Layout, Memory, Region, Secret, Writer, owned::Owned, owned::Shared};
 use masq_wire::tcp::Flags;
 use masq_wire::{Protocol, make};
 
@@ -86,29 +86,6 @@ fn a_policy_that_changes_nothing_of_a_session_leaves_it_alone() {
     let slot = net.engine.table().slots().next().unwrap();
     assert_eq!(net.engine.table().session(slot).unwrap().epoch, 1);
     assert_eq!(net.engine.table().min_epoch(), 1);
-}
-
-#[test]
-fn when_routes_change_each_direction_of_a_session_is_looked_at_again() {
-    let mut net = Net::new();
-    let mut connection = Connection::open(&mut net, c1(6000), s1(80));
-    let slot = net.engine.table().slots().next().unwrap();
-    let record = |net: &Net| net.engine.table().session(slot).unwrap();
-    let before = record(&net).next_hops;
-    assert!(Direction::ALL.iter().all(|direction| before[*direction].is_some()));
-
-    net.engine.handle_routes();
-    let fits = |net: &Net| record(net).epoch >= net.engine.table().min_epoch();
-    assert!(!fits(&net), "the fast path leaves it to the engine");
-    connection.egress(&mut net, Flags::ACK, b"");
-    assert!(fits(&net));
-    assert_eq!(record(&net).next_hops[Direction::Egress], before[Direction::Egress]);
-    assert!(
-        !record(&net).next_hops[Direction::Ingress].is_some(),
-        "the answers' way may be another"
-    );
-    connection.ingress(&mut net, Flags::ACK, b"");
-    assert_eq!(record(&net).next_hops, before);
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! Where the packets of a session go: one set of rules for packets that come to the engine, and for
+//! the records by which the fast path carries all others.
+
+use masq_flow::{Direction, Flags, NextHopId, Session};
+
+use super::Engine;
+use crate::policy::Realm;
+use crate::routes::{NextHop, PortId, Route, RouteQuery, Routes};
+use crate::session::arrival_port;
+
+/// Where packets of a session's direction go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To the interface of an outside that is away.
+    Away,
+    /// Another way, where the session's outside address is not ours: it is over.
+    Gone,
+    /// Nowhere, and why.
+    Refused(Route),
+    /// To a neighbour.
+    To(NextHop),
+}
+
+impl Engine {
+    /// Where packets of a session's direction go that arrive at an interface, if they must arrive
+    /// at one.
+    pub(crate) fn way(
+        &self,
+        routes: &dyn Routes,
+        session: &Session,
+        direction: Direction,
+        arriving: Option<PortId>,
+    ) -> Way {
+        if direction == Direction::Egress && !self.still_leads(session) {
+            return Way::Gone;
+        }
+        let leaving = session.leaving(direction);
+        let (source, destination) = (leaving.source.addr, leaving.destination.addr);
+        let route = routes.route(&RouteQuery { destination, source, arriving, mark: 0 });
+        let hop = match route {
+            Route::Unicast(hop) if self.suits(session, direction, hop.port) => hop,
+            // The way out has changed; with this outside address there is none any more.
+            Route::Unicast(_) | Route::Local if direction == Direction::Egress => return Way::Gone,
+            Route::Blackhole
+            | Route::Broadcast
+            | Route::NoRoute
+            | Route::Prohibited
+            | Route::Unreachable
+            | Route::Local
+            | Route::Unicast(_) => return Way::Refused(route),
+        };
+        let away = self.policy.outside(hop.port).is_some_and(|outside| outside.away);
+        if away { Way::Away } else { Way::To(hop) }
+    }
+
+    /// The next hop that the record should name for a direction, without any packet; none if the
+    /// session is over.
+    ///
+    /// A direction whose next packet the engine is to see has no next hop, and gets none here: which
+    /// packets are still under way to the engine is known where packets are handled.
+    pub(crate) fn next_hop(
+        &self,
+        routes: &dyn Routes,
+        session: &Session,
+        direction: Direction,
+    ) -> Option<NextHopId> {
+        if !session.next_hops[direction].is_some() {
+            return Some(NextHopId::NONE);
+        }
+        let port = arrival_port(session, direction);
+        let arriving = (port != ANY).then_some(port);
+        let realm = realm_of_arrival(session, direction);
+        if arriving.is_some_and(|port| self.policy.realm(port) != Some(realm)) {
+            return Some(NextHopId::NONE);
+        }
+        match self.way(routes, session, direction, arriving) {
+            Way::To(hop) => Some(hop.id),
+            Way::Away | Way::Refused(_) => Some(NextHopId::NONE),
+            Way::Gone => None,
+        }
+    }
+
+    /// Whether a session's packets may leave by an interface.
+    pub(crate) fn suits(&self, session: &Session, direction: Direction, port: PortId) -> bool {
+        if direction == Direction::Ingress || session.flags.contains(Flags::HAIRPIN) {
+            return self.policy.inside(port).is_some();
+        }
+        let address = session.reply.destination.addr;
+        self.policy.shares(port, address)
+    }
+}
+
+/// On which side packets of a session's direction arrive.
+pub(crate) fn realm_of_arrival(session: &Session, direction: Direction) -> Realm {
+    match direction {
+        Direction::Ingress if !session.flags.contains(Flags::HAIRPIN) => Realm::Outside,
+        Direction::Egress | Direction::Ingress => Realm::Inside,
+    }
+}
+
+/// In a record: packets may arrive anywhere.
+const ANY: PortId = PortId(0);
