@@ -196,7 +196,7 @@ impl Sessions {
         session: &Session,
         activity: &Activity,
     ) {
-        self.timers.arm(slot, earliest_end(scope.policy, session, activity));
+        self.timers.arm(slot, earliest_end(scope.policy, scope.now, session, activity));
     }
 
     /// Files a session's mapping under the key that the policy has for it.

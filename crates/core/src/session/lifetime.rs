@@ -16,8 +16,14 @@ pub(super) fn deadline(policy: &Policy, session: &Session, activity: &Activity) 
     last_seen(session, activity) + policy.timeouts.of(class)
 }
 
-/// When a session could end at the earliest, whatever the fast path notes in the meantime.
-pub(super) fn earliest_end(policy: &Policy, session: &Session, activity: &Activity) -> Instant {
+/// When a session could end at the earliest, whatever the fast path notes from now on: with what it
+/// notes it also notes the time.
+pub(super) fn earliest_end(
+    policy: &Policy,
+    now: Instant,
+    session: &Session,
+    activity: &Activity,
+) -> Instant {
     let timeouts = &policy.timeouts;
     let end = deadline(policy, session, activity);
     if session.original.protocol != Protocol::TCP {
@@ -29,7 +35,7 @@ pub(super) fn earliest_end(policy: &Policy, session: &Session, activity: &Activi
         .min(timeouts.tcp_established)
         .min(timeouts.tcp_closing)
         .min(timeouts.tcp_reset);
-    end.min(last_seen(session, activity) + shortest).max(Instant::ZERO)
+    end.min(now + shortest)
 }
 
 /// When a packet of a session came last.

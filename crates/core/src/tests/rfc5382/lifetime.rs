@@ -20,6 +20,24 @@ fn rfc5382_req_5_an_established_connection_survives_two_hours_and_four_minutes()
 }
 
 #[test]
+fn a_silent_connection_is_looked_at_seldom() {
+    let mut net = Net::new();
+    Connection::open(&mut net, c1(6000), s1(80));
+    // Longer than any other state of a connection lasts.
+    net.wait(6000);
+    let before = net.now();
+    let mut wakings = 0;
+    while net.sessions() > 0 {
+        let due = net.engine.poll_timeout().unwrap();
+        net.advance(due.saturating_sub(net.now()));
+        wakings += 1;
+    }
+    assert_eq!(net.now().saturating_sub(before).as_secs(), 1440);
+    // Six times for those four minutes in which it could have ended, and the wheel turns meanwhile.
+    assert!(wakings <= 6 * 4, "{wakings} times in 24 minutes");
+}
+
+#[test]
 fn rfc5382_req_5_a_connection_being_opened_survives_four_minutes() {
     let mut net = Net::new();
     let mut connection = Connection::begin(&mut net, c1(6000), s1(80));
