@@ -13,6 +13,7 @@ mod apt;
 mod bench;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod process;
 mod requirements;
 mod say;
@@ -36,6 +37,8 @@ Commands:
   ebpf              build the eBPF programs into target/ebpf/masq-ebpf
   test [ARGS]…      setup, ebpf, then every test; ARGS go to `cargo test`
   demo [ARGS]…      setup, ebpf, then `masq demo ARGS`: a private lab with a live table
+  fuzz [TARGET] [--seconds N | FILE]
+                    look for inputs that break something, a minute for each target; or run one input
   requirements      run the tests named after RFC requirements and write docs/requirements.md
   bench [ARGS]…     measure the engine; ARGS go to `cargo bench`";
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             requirements::run(&root)?;
         }
         "bench" => bench::run(&root, rest)?,
+        "fuzz" => fuzz::run(&root, rest)?,
         "help" | "-h" | "--help" => say::usage(USAGE),
         unknown => {
             say::usage(USAGE);
