@@ -269,7 +269,8 @@ fn costs(run: &Run, over: &Pick, under: &Pick) -> Option<Vec<f64>> {
     let (over, under, drop) = (find(run, over)?, find(run, under)?, find(run, &DROP)?);
     let cost = |rate: f64, drop: f64| 1.0 / rate - 1.0 / drop;
     let rounds = over.samples.iter().zip(&under.samples).zip(&drop.samples);
-    let ratio = |((over, under), drop): ((&f64, &f64), &f64)| cost(*over, *drop) / cost(*under, *drop);
+    let ratio =
+        |((over, under), drop): ((&f64, &f64), &f64)| cost(*over, *drop) / cost(*under, *drop);
     Some(rounds.map(ratio).collect())
 }
 

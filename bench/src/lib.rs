@@ -12,8 +12,14 @@
 //! round, and hands each figure over with the counters that prove who carried the packets.
 
 pub mod bench;
+pub mod ends;
 pub mod floor;
+pub mod page;
+pub mod plots;
+pub mod report;
 pub mod result;
 pub mod scenario;
 pub mod statistics;
 pub mod subject;
+pub mod svg;
+mod units;
