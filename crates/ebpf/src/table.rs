@@ -1,7 +1,7 @@
 //! The flow table, as the programs see it: look-ups in array maps.
 
 use masq_flow::index::{self, Hit, Source};
-use masq_flow::{Bucket, Record, Slot};
+use masq_flow::{Bucket, Record, Slot, Ticket};
 
 use crate::maps::{HEADER, INDEX, RECORDS};
 use crate::parse::Packet;
@@ -28,7 +28,15 @@ pub(crate) fn find(packet: &Packet) -> Option<Hit<'static>> {
         return None;
     }
     let header = HEADER.get(0)?;
-    index::find(&Maps, header.mask(), header.secret(), &packet.key)
+    index::find(&Maps, header.buckets(), header.secret(), &packet.key)
+}
+
+/// Notes that a packet of a session has come back from the worker.
+#[inline(always)]
+pub(crate) fn give_back(ticket: Ticket) {
+    if let Some(record) = RECORDS.get(ticket.slot.index()) {
+        record.activity.give_back(ticket);
+    }
 }
 
 /// Sessions of an earlier epoch are left to the engine.

@@ -6,28 +6,41 @@
 //! nanoseconds. The TCP flags are written only when they change, so the same race needs two *first*
 //! packets of a kind at once; what is then lost is the knowledge of a FIN or RST, and the session
 //! ends by its idle timeout.
+//!
+//! ```text
+//!   each way  packets        48 bits, and above them 16 of the last ticket that came back
+//!   each way  bytes          64
+//!   each way  last seen      64       nanoseconds
+//!   each way  TCP flags       8
+//!             waiting since   8       see `order`
+//!             tickets taken  16       see `order`
+//!             acknowledged   32
+//! ```
 
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::direction::{Direction, PerDirection};
-use crate::word::{Word32, Word64};
+use crate::word::{Word8, Word16, Word32, Word64};
 
 /// The activity line, as it lies in shared memory.
 #[derive(Default, FromBytes, IntoBytes)]
 #[repr(C)]
 pub struct ActivityLine {
-    packets: [Word64; 2],
+    /// The upper quarter of each is `order`'s.
+    pub(crate) packets: [Word64; 2],
     bytes: [Word64; 2],
     last_seen: [Word64; 2],
-    tcp: [TcpMarks; 2],
+    pub(crate) marks: [Marks; 2],
 }
 
 const _: () = assert!(size_of::<ActivityLine>() == 64);
 
 #[derive(Default, FromBytes, IntoBytes)]
 #[repr(C)]
-struct TcpMarks {
-    flags: Word32,
+pub(crate) struct Marks {
+    flags: Word8,
+    pub(crate) waiting: Word8,
+    pub(crate) punted: Word16,
     acknowledged: Word32,
 }
 
@@ -53,7 +66,7 @@ impl ActivityLine {
         self.bytes[i].add(length);
         self.last_seen[i].store(now_ns);
         if let Some(mark) = tcp {
-            self.tcp[i].note(mark);
+            self.marks[i].note(mark);
         }
     }
 
@@ -68,8 +81,8 @@ impl ActivityLine {
     #[inline(always)]
     #[must_use]
     pub fn acknowledged(&self, direction: Direction) -> Option<u32> {
-        let marks = &self.tcp[direction.index()];
-        let any = marks.flags.load() & u32::from(TcpMark::ACK) != 0;
+        let marks = &self.marks[direction.index()];
+        let any = marks.flags.load() & TcpMark::ACK != 0;
         if any { Some(marks.acknowledged.load()) } else { None }
     }
 
@@ -77,12 +90,12 @@ impl ActivityLine {
     #[must_use]
     pub fn load(&self) -> Activity {
         let side = |i: usize| SideActivity {
-            packets: self.packets[i].load(),
+            packets: self.packets[i].load() & PACKETS,
             bytes: self.bytes[i].load(),
             last_seen_ns: self.last_seen[i].load(),
             tcp: TcpMark {
-                flags: self.tcp[i].flags.load() as u8,
-                acknowledgement: self.tcp[i].acknowledged.load(),
+                flags: self.marks[i].flags.load(),
+                acknowledgement: self.marks[i].acknowledged.load(),
             },
         };
         Activity { sides: PerDirection::new(side(0), side(1)) }
@@ -102,13 +115,15 @@ impl ActivityLine {
             self.packets[i].store(0);
             self.bytes[i].store(0);
             self.last_seen[i].store(0);
-            self.tcp[i].flags.store(0);
-            self.tcp[i].acknowledged.store(0);
+            self.marks[i].flags.store(0);
+            self.marks[i].waiting.store(0);
+            self.marks[i].punted.store(0);
+            self.marks[i].acknowledged.store(0);
         }
     }
 }
 
-impl TcpMarks {
+impl Marks {
     #[inline(always)]
     fn note(&self, mark: TcpMark) {
         let seen = self.flags.load();
@@ -116,11 +131,11 @@ impl TcpMarks {
             // Sequence numbers wrap: the later of two is the one ahead by less than half the circle
             // (RFC 9293 §3.4).
             let ahead = mark.acknowledgement.wrapping_sub(self.acknowledged.load()) as i32;
-            if seen & u32::from(TcpMark::ACK) == 0 || ahead > 0 {
+            if seen & TcpMark::ACK == 0 || ahead > 0 {
                 self.acknowledged.store(mark.acknowledgement);
             }
         }
-        let flags = seen | u32::from(mark.flags);
+        let flags = seen | mark.flags;
         if flags != seen {
             self.flags.store(flags);
         }
@@ -182,6 +197,9 @@ pub struct SideActivity {
     /// Flags and acknowledgements that were sent in this direction.
     pub tcp: TcpMark,
 }
+
+/// The packets in the word that counts them: at ten million a second, a year of them.
+const PACKETS: u64 = (1 << 48) - 1;
 
 #[cfg(test)]
 mod tests {

@@ -71,6 +71,7 @@ impl Writer {
     pub fn adopt(memory: Memory, now_ns: u64) -> Result<(Self, Adoption), HeaderError> {
         let layout = memory.layout();
         memory.header().check(layout)?;
+        memory.header().upgrade();
         let secret = memory.header().secret();
         let slots = Slots::new(layout.slots);
         let occupied = Bits::new(layout.slots as usize);
@@ -230,8 +231,9 @@ impl Writer {
 
     fn add_entry(&self, slot: Slot, direction: Direction, session: &Session) -> bool {
         let Some(key) = AnyKey::new(session.arriving(direction)) else { return false };
-        let Some(spot) = self.spot(&key, None) else { return false };
-        self.enter_one(slot, direction, &key, spot);
+        let place = self.place(&key);
+        let Some(spot) = self.spot(place, None) else { return false };
+        self.enter_one(slot, direction, place, spot);
         true
     }
 }

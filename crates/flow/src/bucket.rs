@@ -119,18 +119,20 @@ impl Bucket {
 /// What only the owner of the table does.
 #[cfg(any(feature = "std", test))]
 impl Bucket {
-    /// All entries, vacant ones too.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.entries.iter().map(|word| Entry(word.load()))
+    /// The places whose entries have this fingerprint.
+    pub(crate) fn marked(&self, fingerprint: u32) -> Places {
+        self.places(|entry| entry.fingerprint() == fingerprint)
     }
 
-    /// The first vacant place.
-    pub(crate) fn vacancy(&self, except: Option<usize>) -> Option<usize> {
-        (0..Self::ENTRIES).find(|i| Some(*i) != except && self.entry(*i).is_vacant())
+    /// The vacant places.
+    pub(crate) fn vacancies(&self) -> Places {
+        self.places(Entry::is_vacant)
     }
 
-    pub(crate) fn vacancies(&self) -> usize {
-        self.entries().filter(|entry| entry.is_vacant()).count()
+    /// Looks at every place, without a branch that could be guessed wrong.
+    fn places(&self, is_one: impl Fn(Entry) -> bool) -> Places {
+        let bit = |i: usize| u8::from(is_one(self.entry(i))) << i;
+        Places((0..Self::ENTRIES).map(bit).fold(0, core::ops::BitOr::bitor))
     }
 
     pub(crate) fn entry(&self, place: usize) -> Entry {
@@ -145,6 +147,41 @@ impl Bucket {
         for word in &self.entries {
             word.store(0);
         }
+    }
+}
+
+/// Some of the places of a bucket, in order.
+#[cfg(any(feature = "std", test))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Places(u8);
+
+#[cfg(any(feature = "std", test))]
+impl Places {
+    /// All but one.
+    pub(crate) fn except(self, place: Option<usize>) -> Self {
+        Self(self.0 & !place.map_or(0, |place| 1 << place))
+    }
+}
+
+#[cfg(any(feature = "std", test))]
+impl Iterator for Places {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let first = (self.0 != 0).then(|| self.0.trailing_zeros() as usize)?;
+        self.0 &= self.0 - 1;
+        Some(first)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len(), Some(self.len()))
+    }
+}
+
+#[cfg(any(feature = "std", test))]
+impl ExactSizeIterator for Places {
+    fn len(&self) -> usize {
+        self.0.count_ones() as usize
     }
 }
 
@@ -166,15 +203,15 @@ mod tests {
     #[test]
     fn the_first_vacancy_is_taken_and_found_again() {
         let bucket = Bucket::default();
-        assert_eq!(bucket.vacancy(None), Some(0));
-        assert_eq!(bucket.vacancy(Some(0)), Some(1));
+        assert_eq!(bucket.vacancies().next(), Some(0));
+        assert_eq!(bucket.vacancies().except(Some(0)).next(), Some(1));
         for place in 0..Bucket::ENTRIES {
             bucket.set(place, Entry::new(place as u32 + 1, Slot::new(9), Direction::Egress));
         }
-        assert_eq!(bucket.vacancy(None), None);
+        assert_eq!(bucket.vacancies().next(), None);
         assert_eq!(bucket.first(8).map(Entry::fingerprint), Some(8));
         assert_eq!(bucket.first(9), None);
         bucket.set(3, Entry::VACANT);
-        assert_eq!((bucket.vacancy(None), bucket.vacancies()), (Some(3), 1));
+        assert_eq!(bucket.vacancies().collect::<Vec<_>>(), [3]);
     }
 }

@@ -65,7 +65,12 @@ impl Header {
     /// "masqflow".
     const MAGIC: u64 = u64::from_le_bytes(*b"masqflow");
     /// Raised whenever the meaning of any word of the table changes.
-    const VERSION: u32 = 1;
+    ///
+    /// 1 had no tickets (see `order`); where they are it had zeros, which say that none is missing. It
+    /// chose other buckets; adoption enters in the right ones what it does not find there. So a table
+    /// of that version is one of this.
+    const VERSION: u32 = 2;
+    const OLDEST_VERSION: u32 = 1;
 
     /// The secret of the hash.
     #[inline(always)]
@@ -74,11 +79,11 @@ impl Header {
         Secret::new(self.secret[0].load(), self.secret[1].load())
     }
 
-    /// The number of buckets less one.
+    /// The number of buckets.
     #[inline(always)]
     #[must_use]
-    pub fn mask(&self) -> u32 {
-        self.buckets.load().wrapping_sub(1)
+    pub fn buckets(&self) -> u32 {
+        self.buckets.load()
     }
 
     /// The fast path leaves sessions of an earlier epoch to the engine.
@@ -105,7 +110,7 @@ impl Header {
             return Err(HeaderError::Foreign { magic });
         }
         let version = self.version.load();
-        if version != Self::VERSION {
+        if !(Self::OLDEST_VERSION..=Self::VERSION).contains(&version) {
             return Err(HeaderError::Version { found: version, known: Self::VERSION });
         }
         let sizes = [&self.header_size, &self.record_size, &self.bucket_size].map(Word32::load);
@@ -142,6 +147,11 @@ impl Header {
 impl Header {
     pub(crate) fn set_min_epoch(&self, epoch: u32) {
         self.min_epoch.store(epoch);
+    }
+
+    /// Makes a table that passed the [check](Self::check) one of this version.
+    pub(crate) fn upgrade(&self) {
+        self.version.store(Self::VERSION);
     }
 
     /// Writes a new header; the magic comes last, so that a half-made one is foreign.
@@ -216,7 +226,7 @@ impl Retired {
 pub struct Layout {
     /// Records; an even number.
     pub slots: u32,
-    /// Buckets; a power of two, at least two.
+    /// Buckets; an even number.
     pub buckets: u32,
 }
 
@@ -234,9 +244,19 @@ impl Layout {
         let sessions = if sessions > Self::MAX_SESSIONS { Self::MAX_SESSIONS } else { sessions };
         let slots = if sessions < 2 { 2 } else { (sessions + 1) & !1 };
         // Two entries for each session, eight in a bucket, three quarters of them in use.
-        let buckets = (2 * slots).div_ceil(6).next_power_of_two();
+        let needed = (2 * slots).div_ceil(6);
+        let buckets = if needed <= 8 * Self::BLOCK {
+            needed.next_power_of_two()
+        } else {
+            // Blocks are alike when they are large, so eight to sixteen of them.
+            needed.next_multiple_of(needed.next_power_of_two() / 16)
+        };
         Self { slots, buckets: if buckets < 2 { 2 } else { buckets } }
     }
+
+    /// Buckets that a block has at least, if there are several blocks: chance fills one more than
+    /// another, by so little in blocks of this length that none is full before the table is.
+    const BLOCK: u32 = 1 << 10;
 
     /// Whether a table can have this layout.
     #[must_use]
@@ -245,7 +265,7 @@ impl Layout {
             && self.slots.is_multiple_of(2)
             && self.slots <= Self::MAX_SESSIONS
             && self.buckets >= 2
-            && self.buckets.is_power_of_two()
+            && self.buckets.is_multiple_of(2)
     }
 }
 
@@ -319,10 +339,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_million_sessions_take_32_bytes_of_index_each() {
+    fn a_million_sessions_take_22_bytes_of_index_each() {
         let layout = Layout::default();
         assert_eq!(layout.slots, 1 << 20);
-        assert_eq!(layout.buckets as usize * size_of::<Bucket>(), 32 << 20);
+        assert_eq!(layout.buckets as usize * size_of::<Bucket>(), 22 << 20);
     }
 
     #[test]
@@ -344,14 +364,20 @@ mod tests {
         header.format(layout, Secret::new(1, 2));
         assert_eq!(header.check(layout), Ok(()));
         assert_eq!(header.secret(), Secret::new(1, 2));
+        header.version.store(1);
+        assert_eq!(header.check(layout), Ok(()), "an older one that can be gone on with");
+        header.upgrade();
+        assert_eq!(header.version.load(), 2);
 
         let other = Layout::for_sessions(128);
         let wrong = Err(HeaderError::Layout { found: layout, expected: other });
         assert_eq!(header.check(other), wrong);
         header.record_size.store(256);
         assert!(matches!(header.check(layout), Err(HeaderError::Sizes { .. })));
+        header.version.store(0);
+        assert!(matches!(header.check(layout), Err(HeaderError::Version { found: 0, .. })));
         header.version.store(9);
-        assert_eq!(header.check(layout), Err(HeaderError::Version { found: 9, known: 1 }));
+        assert_eq!(header.check(layout), Err(HeaderError::Version { found: 9, known: 2 }));
         header.unformat();
         assert!(!header.is_formatted());
     }

@@ -6,11 +6,13 @@
 //! ```
 //!
 //! Every tuple has two buckets to lie in. Each can be computed from the other and the fingerprint,
-//! so an entry can be moved without looking at its record. The number of buckets is a power of two,
-//! at least two.
+//! so an entry can be moved without looking at its record.
 //!
-//! A lookup may miss what is there: an entry being moved, a record being changed. It never finds
-//! what is not there. Who must not miss is the writer, which is the only one to move and change.
+//! The number of buckets is any multiple of some power of two (so that memory need not double): the
+//! buckets are that many *blocks*, each of a power of two, and both buckets of a tuple lie in one.
+//!
+//! A lookup may miss what is there: an entry being moved, a record being made or unmade. It never
+//! finds what is not there. Who must not miss is the writer, which is the only one to move and change.
 
 use crate::bucket::{Bucket, Entry, Slot};
 use crate::direction::Direction;
@@ -39,11 +41,12 @@ pub struct Hit<'a> {
 }
 
 impl Hit<'_> {
-    /// Whether everything that was read from the record so far belongs together.
+    /// Whether everything that was read from the record so far belongs together; never, if it was
+    /// being changed when it was found.
     #[inline(always)]
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.record.is_unchanged(self.sequence)
+        self.sequence & 1 == 0 && self.record.is_unchanged(self.sequence)
     }
 }
 
@@ -55,11 +58,11 @@ impl Hit<'_> {
 #[inline(always)]
 pub fn find<'a, S: Source + ?Sized, K: Key>(
     source: &'a S,
-    mask: u32,
+    buckets: u32,
     secret: Secret,
     key: &K,
 ) -> Option<Hit<'a>> {
-    let place = Place::new(key.hash(secret), mask);
+    let place = Place::new(key.hash(secret), buckets);
     match find_in(source, place.first, place.fingerprint, key) {
         Some(hit) => Some(hit),
         None => find_in(source, place.second(), place.fingerprint, key),
@@ -86,7 +89,8 @@ pub(crate) fn verify<'a, S: Source + ?Sized, K: Key>(
 ) -> Option<Hit<'a>> {
     let (slot, direction) = (entry.slot(), entry.direction());
     let record = source.record(slot)?;
-    let sequence = record.begin_read()?;
+    // While it is occupied its tuples stay, whatever else is being changed.
+    let sequence = record.read_sequence();
     key.matches(source, slot, record, direction).then_some(Hit {
         slot,
         direction,
@@ -102,35 +106,39 @@ pub struct Place {
     pub first: u32,
     /// What marks the tuple's entry; never zero.
     pub fingerprint: u32,
-    mask: u32,
+    buckets: u32,
 }
 
 impl Place {
-    /// The place of a hash among `mask + 1` buckets.
+    /// The place of a hash among so many buckets, an even number.
     #[inline(always)]
     #[must_use]
-    pub const fn new(hash: u64, mask: u32) -> Self {
+    pub const fn new(hash: u64, buckets: u32) -> Self {
         let high = (hash >> 32) as u32;
         // Zero marks a vacancy.
         let fingerprint = if high == 0 { 1 } else { high };
-        Self { first: hash as u32 & mask, fingerprint, mask }
+        // The high half of the product spreads the low half of the hash evenly over the buckets.
+        let first = ((hash as u32 as u64 * buckets as u64) >> 32) as u32;
+        Self { first, fingerprint, buckets }
     }
 
     /// The bucket to look in when it is not in the first.
     #[inline(always)]
     #[must_use]
     pub const fn second(self) -> u32 {
-        other_bucket(self.first, self.fingerprint, self.mask)
+        other_bucket(self.first, self.fingerprint, self.buckets)
     }
 }
 
 /// The other bucket of an entry that lies in `bucket`.
 #[inline(always)]
-pub(crate) const fn other_bucket(bucket: u32, fingerprint: u32, mask: u32) -> u32 {
-    // An odd distance, so that the other is never the same; a multiplied one, because a table with
-    // more than 2³¹ buckets does not exist and the high bits of the product are the mixed ones.
+pub(crate) const fn other_bucket(bucket: u32, fingerprint: u32, buckets: u32) -> u32 {
+    // A block is as long as the largest power of two that divides the number of buckets.
+    let block = buckets & buckets.wrapping_neg();
+    // An odd distance, so that the other is never the same; a multiplied one, because a block of
+    // more than 2²⁵ buckets does not exist and the high bits of the product are the mixed ones.
     let spread = (fingerprint.wrapping_mul(0x9e37_79b1) >> 7) | 1;
-    bucket ^ (spread & mask)
+    bucket ^ (spread & block.wrapping_sub(1))
 }
 
 #[cfg(test)]
@@ -139,18 +147,33 @@ mod tests {
 
     #[test]
     fn each_bucket_leads_to_the_other() {
-        for mask in [1, 3, 1023, (1 << 19) - 1] {
+        for buckets in [2, 4, 6, 1024, 11 << 10, 1 << 19, 11 << 15] {
             for i in 0..1000_u64 {
-                let place = Place::new(i.wrapping_mul(0x9e37_79b9_7f4a_7c15), mask);
+                let place = Place::new(i.wrapping_mul(0x9e37_79b9_7f4a_7c15), buckets);
                 assert_ne!(place.first, place.second());
-                assert!(place.first <= mask && place.second() <= mask);
-                assert_eq!(other_bucket(place.second(), place.fingerprint, mask), place.first);
+                assert!(place.first < buckets && place.second() < buckets);
+                let other = other_bucket(place.second(), place.fingerprint, buckets);
+                assert_eq!(other, place.first);
             }
         }
     }
 
     #[test]
+    fn the_buckets_are_chosen_equally_often() {
+        let buckets = 11 << 4;
+        let mut chosen = vec![0_u32; buckets as usize];
+        for i in 0..176_000_u64 {
+            let hash = Secret::new(1, 2).hash([i]);
+            let place = Place::new(hash, buckets);
+            chosen[place.first as usize] += 1;
+            chosen[place.second() as usize] += 1;
+        }
+        // Two thousand each: a normal deviation is 45.
+        assert!(chosen.iter().all(|count| count.abs_diff(2000) < 250), "{chosen:?}");
+    }
+
+    #[test]
     fn a_fingerprint_is_never_a_vacancy() {
-        assert_eq!(Place::new(5, 1023).fingerprint, 1);
+        assert_eq!(Place::new(5, 1024).fingerprint, 1);
     }
 }

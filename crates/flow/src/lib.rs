@@ -44,6 +44,7 @@ mod bucket;
 mod direction;
 mod header;
 mod nexthop;
+mod order;
 mod record;
 mod session;
 
@@ -72,6 +73,7 @@ pub use direction::{Direction, PerDirection};
 pub use hash::Secret;
 pub use header::{Header, HeaderError, Layout, TableStats};
 pub use nexthop::{NextHop, NextHopId, NextHopState, NextHopValue, Ready};
+pub use order::{Stay, Ticket};
 pub use record::{Record, Translation};
 pub use session::{Flags, Session, Unencodable};
 

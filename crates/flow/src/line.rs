@@ -54,9 +54,10 @@ impl Record {
     }
 
     /// Fills a vacant record and publishes it.
-    pub(crate) fn publish(&self, rest: Option<&Self>, line: &Line) {
+    pub(crate) fn publish(&self, rest: Option<&Self>, line: &Line, now_ns: u64) {
         let sequence = self.begin_change();
         self.activity.clear();
+        self.activity.begin(now_ns);
         self.fill(rest, line);
         self.end_change(sequence);
     }

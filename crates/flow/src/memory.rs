@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 
 use crate::bucket::{Bucket, Slot};
 use crate::header::{Header, Layout};
-use crate::index::Source;
+use crate::index::{Place, Source};
 use crate::record::Record;
 #[cfg(any(feature = "test-util", test))]
 use crate::word::Word32;
@@ -167,11 +167,11 @@ impl Memory {
         &self.records
     }
 
-    /// The number of buckets less one.
+    /// Where a tuple with this hash lies.
     #[inline]
-    pub(crate) fn mask(&self) -> u32 {
+    pub(crate) fn place(&self, hash: u64) -> Place {
         // `Layout::is_valid` held when the memory was put together.
-        self.buckets.len() as u32 - 1
+        Place::new(hash, self.buckets.len() as u32)
     }
 
     /// The odd neighbour, where a wide record has its addresses.

@@ -1,14 +1,15 @@
 //! What travels with a packet between the eBPF programs and the worker.
 //!
 //! ```text
-//!   punted:    │ PuntHeader 16 │ Ethernet 14 │ IPv4 packet …       programs ──► worker
+//!   punted:    │ PuntHeader 24 │ Ethernet 14 │ IPv4 packet …       programs ──► worker
 //!   returned:  │ ReturnHeader 12 │ type 2 │ IPv4 packet …          worker ──► programs
 //! ```
 //!
 //! A [`PuntHeader`] says where a packet came from and why the programs did not handle it. On the way
 //! back a [`ReturnHeader`] takes the place of the two Ethernet addresses; the program at the punt
-//! port replaces it by those of the next hop, which only then have to be known. Both are in network
-//! order, so that a capture of the punt port can be read.
+//! port replaces it by those of the next hop, which only then have to be known. The [`Ticket`] of a
+//! packet of a session goes all the way. Both are in network order, so that a capture of the punt port
+//! can be read.
 
 use core::fmt;
 
@@ -16,7 +17,11 @@ use bitflags::bitflags;
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::bucket::Slot;
+use crate::direction::Direction;
+use crate::header::Layout;
 use crate::nexthop::NextHopId;
+use crate::order::Ticket;
 
 /// The mark (`skb->mark`) of packets that are handed to the host: our own programs see them again
 /// and let them pass, once.
@@ -36,16 +41,18 @@ pub struct PuntHeader {
     reserved: u8,
     length: U16,
     mark: U32,
+    ticket: Stub,
+    rest: U16,
 }
 
 const _: () = assert!(size_of::<PuntHeader>() == PuntHeader::LEN);
 
 impl PuntHeader {
     /// The size of the header.
-    pub const LEN: usize = 16;
+    pub const LEN: usize = 24;
 
     const MAGIC: u16 = 0x6d71;
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     /// The header of a packet of `length` bytes (0 if unknown) from interface `ifindex`.
     #[inline(always)]
@@ -60,7 +67,16 @@ impl PuntHeader {
             reserved: 0,
             length: U16::new(length),
             mark: U32::new(mark),
+            ticket: Stub::NONE,
+            rest: U16::ZERO,
         }
+    }
+
+    /// The same with a ticket.
+    #[inline(always)]
+    #[must_use]
+    pub fn with_ticket(self, ticket: Option<Ticket>) -> Self {
+        Self { ticket: Stub::new(ticket, 0), ..self }
     }
 
     /// The header at the beginning of a frame, and the frame itself; none if it is not one of ours.
@@ -99,6 +115,12 @@ impl PuntHeader {
     #[must_use]
     pub fn mark(&self) -> u32 {
         self.mark.get()
+    }
+
+    /// The ticket of a packet of a session.
+    #[must_use]
+    pub fn ticket(&self) -> Option<Ticket> {
+        self.ticket.get()
     }
 }
 
@@ -148,6 +170,8 @@ pub enum PuntReason {
     Opening,
     /// It has IP options.
     Options,
+    /// Others of its session are still with the engine, and it must not overtake them.
+    Order,
     /// From outside, of a session or to a port that is ours.
     Owned,
     /// Of a protocol, or a kind of ICMP message, that only the engine translates.
@@ -166,7 +190,7 @@ pub enum PuntReason {
 
 impl PuntReason {
     /// Every reason, by number.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Fragment,
         Self::Hairpin,
         Self::IcmpError,
@@ -179,6 +203,7 @@ impl PuntReason {
         Self::NotLocal,
         Self::Opening,
         Self::Options,
+        Self::Order,
         Self::Owned,
         Self::Protocol,
         Self::Reset,
@@ -204,6 +229,7 @@ impl PuntReason {
             Self::NotLocal => "not-local",
             Self::Opening => "opening",
             Self::Options => "options",
+            Self::Order => "order",
             Self::Owned => "owned",
             Self::Protocol => "protocol",
             Self::Reset => "reset",
@@ -221,17 +247,74 @@ impl fmt::Display for PuntReason {
     }
 }
 
+/// A ticket as it lies in both headers, and two bits beside it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+struct Stub {
+    /// Presence, the two bits, segment, direction; slot.
+    what: U32,
+    number: U16,
+}
+
+impl Stub {
+    const NONE: Self = Self { what: U32::ZERO, number: U16::ZERO };
+
+    const PRESENT: u32 = 1 << 31;
+    const BESIDE: u32 = 28;
+    const SEGMENT: u32 = 1 << 27;
+    const INGRESS: u32 = 1 << 26;
+    const SLOT: u32 = Self::INGRESS - 1;
+
+    #[inline(always)]
+    fn new(ticket: Option<Ticket>, beside: u32) -> Self {
+        let beside = beside << Self::BESIDE;
+        let Some(ticket) = ticket else { return Self { what: U32::new(beside), ..Self::NONE } };
+        let segment = if ticket.segment { Self::SEGMENT } else { 0 };
+        let direction = match ticket.direction {
+            Direction::Egress => 0,
+            Direction::Ingress => Self::INGRESS,
+        };
+        let slot = ticket.slot.index() & Self::SLOT;
+        let what = Self::PRESENT | beside | segment | direction | slot;
+        Self { what: U32::new(what), number: U16::new(ticket.number) }
+    }
+
+    #[inline(always)]
+    fn get(self) -> Option<Ticket> {
+        let what = self.what.get();
+        if what & Self::PRESENT == 0 {
+            return None;
+        }
+        let ingress = what & Self::INGRESS != 0;
+        Some(Ticket {
+            slot: Slot::new(what & Self::SLOT),
+            direction: if ingress { Direction::Ingress } else { Direction::Egress },
+            number: self.number.get(),
+            segment: what & Self::SEGMENT != 0,
+        })
+    }
+
+    #[inline(always)]
+    fn beside(self) -> u32 {
+        (self.what.get() >> Self::BESIDE) & 3
+    }
+}
+
+const _: () = assert!(Layout::MAX_SESSIONS - 1 <= Stub::SLOT);
+
 /// The header that takes the place of a returned frame's two addresses.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
 )]
 #[repr(C)]
 pub struct ReturnHeader {
-    magic: U32,
-    kind: u8,
-    flags: u8,
-    next_hop: U16,
-    ifindex: U32,
+    magic: U16,
+    /// And the kind.
+    ticket: Stub,
+    /// An interface; or a next hop, and the lower half of the interface that it is behind.
+    place: U32,
 }
 
 const _: () = assert!(size_of::<ReturnHeader>() == ReturnHeader::LEN);
@@ -242,23 +325,20 @@ impl ReturnHeader {
 
     /// The first byte has the group bit set, as no source of a frame has, and the second is no
     /// group that anybody uses: nothing that strays to the punt port looks like this.
-    const MAGIC: u32 = 0x6d71_7265;
+    const MAGIC: u16 = 0x6d71;
 
-    /// The header of a packet on its way to `what`.
+    /// The header of a packet on its way to `what`, with the ticket that it was punted with.
     #[inline(always)]
     #[must_use]
-    pub fn new(what: Return) -> Self {
-        let (kind, next_hop, ifindex) = match what {
-            Return::Forward { next_hop, ifindex } => (KIND_FORWARD, next_hop.0, ifindex),
-            Return::Local { ifindex } => (KIND_LOCAL, 0, ifindex),
+    pub fn new(what: Return, ticket: Option<Ticket>) -> Self {
+        let (kind, place) = match what {
+            Return::Forward { next_hop, link } => {
+                (KIND_FORWARD, u32::from(next_hop.0) << 16 | u32::from(link))
+            }
+            Return::Local { ifindex } => (KIND_LOCAL, ifindex),
         };
-        Self {
-            magic: U32::new(Self::MAGIC),
-            kind,
-            flags: 0,
-            next_hop: U16::new(next_hop),
-            ifindex: U32::new(ifindex),
-        }
+        let magic = U16::new(Self::MAGIC);
+        Self { magic, ticket: Stub::new(ticket, kind), place: U32::new(place) }
     }
 
     /// Where the packet goes; none if the header is not one of ours.
@@ -268,19 +348,27 @@ impl ReturnHeader {
         if self.magic.get() != Self::MAGIC {
             return None;
         }
-        let ifindex = self.ifindex.get();
-        match self.kind {
+        let place = self.place.get();
+        match self.ticket.beside() {
             KIND_FORWARD => {
-                Some(Return::Forward { next_hop: NextHopId(self.next_hop.get()), ifindex })
+                let next_hop = NextHopId((place >> 16) as u16);
+                Some(Return::Forward { next_hop, link: place as u16 })
             }
-            KIND_LOCAL => Some(Return::Local { ifindex }),
+            KIND_LOCAL => Some(Return::Local { ifindex: place }),
             _ => None,
         }
     }
+
+    /// The ticket of a packet of a session.
+    #[inline(always)]
+    #[must_use]
+    pub fn ticket(&self) -> Option<Ticket> {
+        self.ticket.get()
+    }
 }
 
-const KIND_FORWARD: u8 = 1;
-const KIND_LOCAL: u8 = 2;
+const KIND_FORWARD: u32 = 1;
+const KIND_LOCAL: u32 = 2;
 
 /// Where a returned packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,8 +377,9 @@ pub enum Return {
     Forward {
         /// Which.
         next_hop: NextHopId,
-        /// The interface that the next hop is behind; the program checks that it still is.
-        ifindex: u32,
+        /// The lower half of the number of the interface that the next hop is behind; the program
+        /// checks that it still is.
+        link: u16,
     },
     /// To the host itself.
     Local {
@@ -316,6 +405,29 @@ mod tests {
             assert_eq!(read.reason(), Some(reason));
             assert_eq!((read.ifindex(), read.length(), read.mark()), (7, 1500, 0xabcd));
             assert_eq!((read.flags(), rest), (flags, &[1, 2, 3][..]));
+            assert_eq!(read.ticket(), None);
+        }
+    }
+
+    #[test]
+    fn a_ticket_goes_all_the_way() {
+        for (slot, direction, number, segment) in [
+            (0, Direction::Egress, 0, false),
+            (Layout::MAX_SESSIONS - 1, Direction::Ingress, u16::MAX, true),
+            (77, Direction::Egress, 0x1234, true),
+            (0x155_5555, Direction::Ingress, 0x4321, false),
+        ] {
+            let ticket = Some(Ticket { slot: Slot::new(slot), direction, number, segment });
+            let punted = PuntHeader::new(PuntReason::Order, 7, PuntFlags::empty(), 0, 9);
+            let punted = punted.with_ticket(ticket);
+            assert_eq!((punted.ticket(), punted.mark()), (ticket, 9));
+            for what in [
+                Return::Forward { next_hop: NextHopId(u16::MAX), link: u16::MAX },
+                Return::Local { ifindex: u32::MAX },
+            ] {
+                let returned = ReturnHeader::new(what, ticket);
+                assert_eq!((returned.get(), returned.ticket()), (Some(what), ticket));
+            }
         }
     }
 
@@ -336,11 +448,11 @@ mod tests {
 
     #[test]
     fn a_return_header_gives_back_what_it_was_made_of() {
-        for what in [
-            Return::Forward { next_hop: NextHopId(1023), ifindex: 3 },
-            Return::Local { ifindex: 4 },
-        ] {
-            assert_eq!(ReturnHeader::new(what).get(), Some(what));
+        for what in
+            [Return::Forward { next_hop: NextHopId(1023), link: 3 }, Return::Local { ifindex: 4 }]
+        {
+            let header = ReturnHeader::new(what, None);
+            assert_eq!((header.get(), header.ticket()), (Some(what), None));
         }
         assert_eq!(ReturnHeader::read_from_bytes(&[0; 12]).unwrap().get(), None);
     }

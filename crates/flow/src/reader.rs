@@ -77,7 +77,7 @@ impl Reader {
     pub fn lookup(&self, tuple: &Tuple) -> Option<(Seen, Direction)> {
         let key = AnyKey::new(tuple)?;
         let header = self.memory.header();
-        let hit = find(&self.memory, self.memory.mask(), header.secret(), &key)?;
+        let hit = find(&self.memory, header.buckets(), header.secret(), &key)?;
         let seen = self.get(hit.slot)?;
         (seen.session.arriving(hit.direction) == tuple).then_some((seen, hit.direction))
     }

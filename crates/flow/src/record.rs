@@ -59,9 +59,17 @@ impl Record {
     #[inline(always)]
     #[must_use]
     pub fn begin_read(&self) -> Option<u32> {
+        let sequence = self.read_sequence();
+        if sequence & 1 == 0 { Some(sequence) } else { None }
+    }
+
+    /// Begins to read, even if the record is being changed: then its number is odd.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn read_sequence(&self) -> u32 {
         let sequence = self.line[SEQUENCE].load();
         acquire();
-        if sequence & 1 == 0 { Some(sequence) } else { None }
+        sequence
     }
 
     /// Whether what was read since [`begin_read`](Self::begin_read) gave `sequence` belongs together.

@@ -16,11 +16,11 @@ use masq_wire::Tuple;
 
 use crate::activity::{Activity, TcpMark};
 use crate::bits::Bits;
-use crate::bucket::{Bucket, Entry, Slot};
+use crate::bucket::{Bucket, Entry, Places, Slot};
 use crate::direction::{Direction, PerDirection};
 use crate::hash::Secret;
 use crate::header::{Layout, TableStats};
-use crate::index::{Place, Source as _, other_bucket, verify};
+use crate::index::{Place, other_bucket, verify};
 use crate::key::{AnyKey, Key as _};
 use crate::line::Line;
 use crate::memory::Memory;
@@ -66,7 +66,7 @@ impl Writer {
     /// then as it was, but for a counter.
     pub fn insert(&mut self, now_ns: u64, session: &Session) -> Result<Slot, Refused> {
         let line = Line::encode(session)?;
-        let keys = self.vacant_keys(session, None)?;
+        let places = self.vacant_places(session, None)?;
         let taken =
             if line.is_wide() { self.slots.take_pair(now_ns) } else { self.slots.take(now_ns) };
         let counts = &self.memory.header().counts;
@@ -74,7 +74,7 @@ impl Writer {
             counts.refused_no_slot.add(1);
             return Err(Refused::NoSlot);
         };
-        let Some(spots) = self.make_room(&keys) else {
+        let Some(spots) = self.make_room(places) else {
             self.slots.make_ready(slot);
             if line.is_wide() {
                 self.slots.make_ready(slot.continuation());
@@ -85,8 +85,8 @@ impl Writer {
         let rest = if line.is_wide() { self.memory.continuation(slot) } else { None };
         let record = self.record(slot);
         self.tally.fold(self.memory.header(), slot, record);
-        record.publish(rest, &line);
-        self.enter(slot, &keys, &spots);
+        record.publish(rest, &line, now_ns);
+        self.enter(slot, places, &spots);
 
         self.occupied.insert(slot.index());
         counts.inserted.add(1);
@@ -136,16 +136,16 @@ impl Writer {
         let Some(before) = old.decode().filter(|_| old.is_wide() == new.is_wide()) else {
             return Err(Refused::NoSlot);
         };
-        let keys = self.vacant_keys(session, Some(slot))?;
+        let places = self.vacant_places(session, Some(slot))?;
         let stale = PerDirection::new(AnyKey::new(&before.original), AnyKey::new(&before.reply));
-        let Some(spots) = self.make_room(&keys) else { return Err(Refused::IndexFull) };
+        let Some(spots) = self.make_room(places) else { return Err(Refused::IndexFull) };
 
         let rest = if new.is_wide() { self.memory.continuation(slot) } else { None };
         for key in [stale.egress, stale.ingress].into_iter().flatten() {
             self.withdraw(slot, &key);
         }
         self.record(slot).replace(rest, &new);
-        self.enter(slot, &keys, &spots);
+        self.enter(slot, places, &spots);
         Ok(())
     }
 
@@ -178,6 +178,13 @@ impl Writer {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.tally.totals(&self.memory)
+    }
+
+    /// Says that no packet of the session is under way in `direction` that another could overtake.
+    pub fn settle(&self, slot: Slot, direction: Direction) {
+        if self.occupied.contains(slot.index()) {
+            self.record(slot).activity.settle(direction);
+        }
     }
 
     /// Removes a session; its slot rests before it is used again. Gives back what it was.
@@ -264,18 +271,11 @@ impl Writer {
 
     /// Finds a tuple's record among all entries with its fingerprint.
     pub(crate) fn find(&self, key: &AnyKey) -> Option<(Slot, Direction)> {
-        let place = self.place(key);
-        [place.first, place.second()]
-            .into_iter()
-            .filter_map(|number| self.memory.bucket(number))
-            .flat_map(Bucket::entries)
-            .filter(|entry| entry.fingerprint() == place.fingerprint)
-            .find_map(|entry| verify(&self.memory, entry, key))
-            .map(|hit| (hit.slot, hit.direction))
+        self.find_at(key, self.place(key))
     }
 
     pub(crate) fn place(&self, key: &AnyKey) -> Place {
-        Place::new(key.hash(self.secret), self.memory.mask())
+        self.memory.place(key.hash(self.secret))
     }
 
     pub(crate) fn record(&self, slot: Slot) -> &Record {
@@ -293,10 +293,10 @@ impl Writer {
         self.occupied.remove(slot.index());
     }
 
-    /// Where the entries of both keys can go; makes room there if there is none.
-    pub(crate) fn make_room(&self, keys: &PerDirection<AnyKey>) -> Option<PerDirection<Spot>> {
-        let spots = self.spot(&keys.egress, None).and_then(|egress| {
-            Some(PerDirection::new(egress, self.spot(&keys.ingress, Some(egress))?))
+    /// Where the entries of both places can go; makes room there if there is none.
+    fn make_room(&self, places: PerDirection<Place>) -> Option<PerDirection<Spot>> {
+        let spots = self.spot(places.egress, None).and_then(|egress| {
+            Some(PerDirection::new(egress, self.spot(places.ingress, Some(egress))?))
         });
         if spots.is_none() {
             self.memory.header().counts.refused_index_full.add(1);
@@ -305,21 +305,20 @@ impl Writer {
     }
 
     /// Where an entry can go, other than the spot that is already promised.
-    pub(crate) fn spot(&self, key: &AnyKey, promised: Option<Spot>) -> Option<Spot> {
-        let place = self.place(key);
+    pub(crate) fn spot(&self, place: Place, promised: Option<Spot>) -> Option<Spot> {
         let numbers = [place.first, place.second()];
-        let vacancies = numbers.map(|number| self.buckets()[number as usize].vacancies());
+        let vacancies = numbers.map(|number| self.vacancies(number, promised));
         // The emptier of the two keeps the fullest bucket of the table low.
-        let fuller_last = if vacancies[1] > vacancies[0] { [1, 0] } else { [0, 1] };
-        fuller_last
-            .into_iter()
-            .find_map(|i| self.vacancy(numbers[i], promised))
-            .or_else(|| numbers.into_iter().find_map(|number| self.clear_out(number, promised)))
+        let emptier = usize::from(vacancies[1].len() > vacancies[0].len());
+        match vacancies[emptier].into_iter().next() {
+            Some(place) => Some(Spot { bucket: numbers[emptier], place }),
+            None => numbers.into_iter().find_map(|number| self.clear_out(number, promised)),
+        }
     }
 
-    pub(crate) fn enter_one(&self, slot: Slot, direction: Direction, key: &AnyKey, spot: Spot) {
-        let entry = Entry::new(self.place(key).fingerprint, slot, direction);
-        self.buckets()[spot.bucket as usize].set(spot.place, entry);
+    pub(crate) fn enter_one(&self, slot: Slot, direction: Direction, place: Place, spot: Spot) {
+        let entry = Entry::new(place.fingerprint, slot, direction);
+        self.bucket(spot.bucket).set(spot.place, entry);
     }
 
     pub(crate) fn count(&self) {
@@ -329,8 +328,19 @@ impl Writer {
         counts.most_sessions.store(counts.most_sessions.load().max(sessions));
     }
 
-    fn buckets(&self) -> &[Bucket] {
-        self.memory.buckets()
+    fn bucket(&self, number: u32) -> &Bucket {
+        &self.memory.buckets()[number as usize]
+    }
+
+    fn find_at(&self, key: &AnyKey, place: Place) -> Option<(Slot, Direction)> {
+        let buckets = [place.first, place.second()].map(|number| self.bucket(number));
+        // Both are read before either is judged, so that the processor waits for memory once.
+        let marked = buckets.map(|bucket| bucket.marked(place.fingerprint));
+        let entries = buckets.into_iter().zip(marked);
+        entries
+            .flat_map(|(bucket, marked)| marked.map(|place| bucket.entry(place)))
+            .find_map(|entry| verify(&self.memory, entry, key))
+            .map(|hit| (hit.slot, hit.direction))
     }
 
     fn line(&self, slot: Slot) -> Option<Line> {
@@ -338,28 +348,29 @@ impl Writer {
         occupied.then(|| self.record(slot).load(self.memory.continuation(slot)))
     }
 
-    /// The keys of both tuples, if no other session has them.
-    fn vacant_keys(
+    /// The places of both tuples, if no other session has them.
+    fn vacant_places(
         &self,
         session: &Session,
         own: Option<Slot>,
-    ) -> Result<PerDirection<AnyKey>, Refused> {
-        let key = |tuple| AnyKey::new(tuple).ok_or(Unencodable::MixedFamilies);
-        let keys = PerDirection::new(key(&session.original)?, key(&session.reply)?);
-        for key in [&keys.egress, &keys.ingress] {
-            if let Some((slot, direction)) = self.find(key)
-                && Some(slot) != own
-            {
-                self.memory.header().counts.refused_taken.add(1);
-                return Err(Refused::Taken { slot, direction });
+    ) -> Result<PerDirection<Place>, Refused> {
+        let vacant = |tuple| {
+            let key = AnyKey::new(tuple).ok_or(Unencodable::MixedFamilies)?;
+            let place = self.place(&key);
+            match self.find_at(&key, place) {
+                Some((slot, direction)) if Some(slot) != own => {
+                    self.memory.header().counts.refused_taken.add(1);
+                    Err(Refused::Taken { slot, direction })
+                }
+                Some(_) | None => Ok(place),
             }
-        }
-        Ok(keys)
+        };
+        Ok(PerDirection::new(vacant(&session.original)?, vacant(&session.reply)?))
     }
 
-    fn enter(&self, slot: Slot, keys: &PerDirection<AnyKey>, spots: &PerDirection<Spot>) {
+    fn enter(&self, slot: Slot, places: PerDirection<Place>, spots: &PerDirection<Spot>) {
         for direction in Direction::ALL {
-            self.enter_one(slot, direction, &keys[direction], spots[direction]);
+            self.enter_one(slot, direction, places[direction], spots[direction]);
         }
     }
 
@@ -367,7 +378,7 @@ impl Writer {
     fn withdraw(&self, slot: Slot, key: &AnyKey) {
         let place = self.place(key);
         for number in [place.first, place.second()] {
-            let bucket = &self.buckets()[number as usize];
+            let bucket = self.bucket(number);
             for i in 0..Bucket::ENTRIES {
                 let entry = bucket.entry(i);
                 if entry.fingerprint() == place.fingerprint && entry.slot() == slot {
@@ -377,25 +388,25 @@ impl Writer {
         }
     }
 
-    fn vacancy(&self, number: u32, promised: Option<Spot>) -> Option<Spot> {
+    /// The vacant places of a bucket, less the spot that is promised.
+    fn vacancies(&self, number: u32, promised: Option<Spot>) -> Places {
         let except = promised.filter(|spot| spot.bucket == number).map(|spot| spot.place);
-        let place = self.buckets()[number as usize].vacancy(except)?;
-        Some(Spot { bucket: number, place })
+        self.bucket(number).vacancies().except(except)
     }
 
     /// Moves one entry of a full bucket to its other bucket.
     fn clear_out(&self, number: u32, promised: Option<Spot>) -> Option<Spot> {
-        let bucket = &self.buckets()[number as usize];
-        let mask = self.memory.mask();
+        let bucket = self.bucket(number);
+        let buckets = self.layout().buckets;
         (0..Bucket::ENTRIES).find_map(|place| {
             let spot = Spot { bucket: number, place };
             let entry = bucket.entry(place);
             if Some(spot) == promised || entry.is_vacant() {
                 return None;
             }
-            let other = other_bucket(number, entry.fingerprint(), mask);
-            let target = self.vacancy(other, promised)?;
-            self.buckets()[target.bucket as usize].set(target.place, entry);
+            let other = other_bucket(number, entry.fingerprint(), buckets);
+            let target = self.vacancies(other, promised).next()?;
+            self.bucket(other).set(target, entry);
             crate::word::release();
             bucket.set(place, Entry::VACANT);
             self.memory.header().counts.moved_entries.add(1);

@@ -15,9 +15,9 @@ mod bpf;
 mod host;
 
 #[cfg(target_arch = "bpf")]
-pub use bpf::{Word32, Word64, acquire, release};
+pub use bpf::{Word8, Word16, Word32, Word64, acquire, release};
 #[cfg(not(target_arch = "bpf"))]
-pub use host::{Word32, Word64, acquire, release};
+pub use host::{Word8, Word16, Word32, Word64, acquire, release};
 
 #[cfg(all(test, not(target_arch = "bpf")))]
 pub(crate) use host::fuse;

@@ -124,7 +124,7 @@ fn of_two_records_with_one_tuple_the_one_that_packets_find_is_kept() {
     let (writer, slot) = one_among_others();
     let (twin, _) = writer.lookup(&session(3).original).unwrap();
     let line = writer.record(slot).load(None);
-    writer.record(twin).publish(None, &line);
+    writer.record(twin).publish(None, &line, 0);
     let (heir, adoption) = adopt(writer);
     assert_eq!((adoption.kept, adoption.duplicate, adoption.stale_entries), (10, 1, 2));
     assert_found(&heir, slot, &session(500));
@@ -140,9 +140,10 @@ fn stray_entries_are_erased() {
         Entry::new(77, Slot::new(60), Direction::Ingress),
         Entry::new(77, Slot::new(1 << 20), Direction::Egress),
     ];
-    let roomy = writer.memory().buckets().iter().find(|bucket| bucket.vacancies() > 5).unwrap();
+    let roomy =
+        writer.memory().buckets().iter().find(|bucket| bucket.vacancies().len() > 5).unwrap();
     for stray in strays {
-        let place = roomy.vacancy(None).unwrap();
+        let place = roomy.vacancies().next().unwrap();
         roomy.set(place, stray);
     }
     let (heir, adoption) = adopt(writer);
@@ -158,9 +159,10 @@ fn a_session_for_which_the_index_has_no_room_is_dropped() {
     let ninth = Slot::new(30);
     erase_entry(&writer, slots[0], Direction::Ingress);
     let key = AnyKey::new(&session(9).original).unwrap();
-    let spot = writer.spot(&key, None).unwrap();
-    writer.enter_one(ninth, Direction::Egress, &key, spot);
-    writer.record(ninth).publish(None, &Line::encode(&session(9)).unwrap());
+    let place = writer.place(&key);
+    let spot = writer.spot(place, None).unwrap();
+    writer.enter_one(ninth, Direction::Egress, place, spot);
+    writer.record(ninth).publish(None, &Line::encode(&session(9)).unwrap(), 0);
 
     // The first to lack an entry makes the room that the other needs.
     let (heir, adoption) = adopt(writer);

@@ -215,7 +215,7 @@ fn copy(writer: &Writer) -> Memory {
     }
     for slot in writer.slots() {
         let line = writer.record(slot).load(None);
-        twin.record(slot).publish(None, &line);
+        twin.record(slot).publish(None, &line, 0);
     }
     twin.set_min_epoch(0);
     twin.memory().clone()

@@ -209,6 +209,17 @@ fn an_overfull_index_refuses_and_counts_and_loses_nothing() {
     assert_tidy(&writer);
 }
 
+#[test]
+fn a_table_of_several_blocks_takes_as_many_sessions_as_it_was_made_for() {
+    let layout = Layout::for_sessions(9 * 4096 * 3);
+    assert_eq!(layout.buckets, 9 * 4096, "nine blocks, three quarters full in the end");
+    let mut writer = Writer::format(Memory::heap(layout), SECRET);
+    let mut random = Random(5);
+    while writer.len() < layout.slots as usize {
+        assert_ne!(writer.insert(0, &random.session()), Err(Refused::IndexFull));
+    }
+}
+
 /// Who knows the secret can fill a pair of buckets with sixteen tuples. Under another secret the
 /// same tuples lie apart.
 #[test]

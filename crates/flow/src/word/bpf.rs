@@ -8,6 +8,59 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use zerocopy::{FromBytes, IntoBytes};
 
+/// 8 bits of shared memory.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(transparent)]
+pub struct Word8(UnsafeCell<u8>);
+
+// SAFETY: the word is only accessed by aligned volatile loads and stores of its own size, which the
+// BPF machine does not tear.
+unsafe impl Sync for Word8 {}
+
+impl Word8 {
+    /// Reads the word.
+    #[inline(always)]
+    #[must_use]
+    pub fn load(&self) -> u8 {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn store(&self, value: u8) {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
+        // writing through it.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+}
+
+/// 16 bits of shared memory.
+#[derive(Default, FromBytes, IntoBytes)]
+#[repr(transparent)]
+pub struct Word16(UnsafeCell<u16>);
+
+// SAFETY: as for `Word8`.
+unsafe impl Sync for Word16 {}
+
+impl Word16 {
+    /// Reads the word.
+    #[inline(always)]
+    #[must_use]
+    pub fn load(&self) -> u16 {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn store(&self, value: u16) {
+        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
+        // writing through it.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+}
+
 /// 32 bits of shared memory.
 #[derive(Default, FromBytes, IntoBytes)]
 #[repr(transparent)]
@@ -81,6 +134,28 @@ impl Word64 {
         unsafe {
             atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(self.0.get(), value);
         }
+    }
+
+    /// Reads the upper sixteen bits.
+    #[inline(always)]
+    #[must_use]
+    pub fn load_top(&self) -> u16 {
+        // SAFETY: the pointer is within the word, and aligned for a quarter of it.
+        unsafe { self.top().read_volatile() }
+    }
+
+    /// Writes the upper sixteen bits, whatever is added to the others meanwhile.
+    #[inline(always)]
+    pub fn store_top(&self, value: u16) {
+        // SAFETY: as above; the cell allows writing through it.
+        unsafe { self.top().write_volatile(value) }
+    }
+
+    #[inline(always)]
+    fn top(&self) -> *mut u16 {
+        const { assert!(cfg!(target_endian = "little")) };
+        // SAFETY: three quarters further is still within the word.
+        unsafe { self.0.get().cast::<u16>().add(3) }
     }
 }
 

@@ -1,8 +1,56 @@
 //! Words on the host: atomics.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use zerocopy::{FromBytes, IntoBytes};
+
+/// 8 bits of shared memory.
+#[derive(Debug, Default, FromBytes, IntoBytes)]
+#[repr(transparent)]
+pub struct Word8(AtomicU8);
+
+impl Word8 {
+    /// Reads the word.
+    #[inline(always)]
+    #[must_use]
+    pub fn load(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn store(&self, value: u8) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// 16 bits of shared memory.
+#[derive(Debug, Default, FromBytes, IntoBytes)]
+#[repr(transparent)]
+pub struct Word16(AtomicU16);
+
+impl Word16 {
+    /// Reads the word.
+    #[inline(always)]
+    #[must_use]
+    pub fn load(&self) -> u16 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn store(&self, value: u16) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
 
 /// 32 bits of shared memory.
 #[derive(Debug, Default, FromBytes, IntoBytes)]
@@ -71,6 +119,24 @@ impl Word64 {
             return;
         }
         self.0.fetch_add(value, Ordering::Relaxed);
+    }
+
+    /// Reads the upper sixteen bits.
+    #[inline(always)]
+    #[must_use]
+    pub fn load_top(&self) -> u16 {
+        (self.load() >> 48) as u16
+    }
+
+    /// Writes the upper sixteen bits, whatever is added to the others meanwhile.
+    pub fn store_top(&self, value: u16) {
+        #[cfg(test)]
+        if fuse::is_blown() {
+            return;
+        }
+        let set = |word: u64| Some(word << 16 >> 16 | u64::from(value) << 48);
+        // It never refuses, so it never fails.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, set);
     }
 
     /// Sets the given bits (host only).
