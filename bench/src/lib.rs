@@ -10,16 +10,27 @@
 //!
 //! `cargo xtask bench` builds everything and runs it. A scenario measures its subjects in turn, round after
 //! round, and hands each figure over with the counters that prove who carried the packets.
+#![deny(unsafe_code)]
 
 pub mod bench;
+pub mod clock;
+pub mod conntrack;
+pub mod cpu;
 pub mod ends;
 pub mod floor;
+pub mod gateway;
+pub mod generator;
+pub mod host;
+pub mod lab;
 pub mod page;
 pub mod plots;
+pub mod programs;
 pub mod report;
 pub mod result;
+pub mod rig;
 pub mod scenario;
 pub mod statistics;
 pub mod subject;
 pub mod svg;
+mod sys;
 mod units;

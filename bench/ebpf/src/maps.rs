@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
+use masq_bench_packet::settings::Known;
 use masq_bench_packet::{Counts, Settings, Streams};
 
 #[map(name = "BENCH_SETTINGS")]
@@ -18,13 +19,9 @@ static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
 #[map(name = "BENCH_DROPPED")]
 static DROPPED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// The outside endpoint of each flow. User space says how many there are.
+/// What is known of each flow. User space says how many there are.
 #[map(name = "BENCH_FLOWS")]
-static FLOWS: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-/// The sequence number after that of each flow's last packet.
-#[map(name = "BENCH_LAST")]
-static LAST: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static FLOWS: Array<Known> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// What user space said.
 #[inline(always)]
@@ -55,14 +52,10 @@ pub(crate) fn count_dropped() {
     }
 }
 
-/// The word about a flow's outside endpoint.
+/// What is known of a flow.
 #[inline(always)]
-pub(crate) fn flow(flow: u32) -> Option<*mut u32> {
-    FLOWS.get_ptr_mut(flow)
-}
-
-/// The word about a flow's last packet.
-#[inline(always)]
-pub(crate) fn last(flow: u32) -> Option<*mut u32> {
-    LAST.get_ptr_mut(flow)
+pub(crate) fn flow(flow: u32) -> Option<&'static mut Known> {
+    // SAFETY: the look-up returned a valid, aligned value. A flow's packets go by one processor at a
+    // time, and user space writes while none are on the way.
+    FLOWS.get_ptr_mut(flow).map(|known| unsafe { &mut *known })
 }

@@ -73,16 +73,12 @@ fn judge_outside(
         // Nobody asks later where these came from.
         return None;
     }
-    let Some(word) = maps::flow(label.flow) else { return Some(Wrong::Flow) };
+    let Some(known) = maps::flow(label.flow) else { return Some(Wrong::Flow) };
     let seen = Learnt { address, port: packet.source_port }.to_word();
-    // SAFETY: the look-up returned a valid, aligned value. A flow's packets come by one processor, so
-    // nobody else writes it.
-    let known = unsafe { *word };
-    if known == seen {
+    if known.outside == seen {
         None
-    } else if known == 0 && settings.flags & SettingsFlags::LEARN != 0 {
-        // SAFETY: as above.
-        unsafe { *word = seen };
+    } else if known.outside == 0 && settings.flags & SettingsFlags::LEARN != 0 {
+        known.outside = seen;
         counts.learnt += 1;
         None
     } else {
@@ -112,15 +108,12 @@ fn judge_inside(
 /// Sequence numbers of a flow only grow.
 #[inline(always)]
 fn check_order(counts: &mut Counts, label: Label) {
-    let Some(last) = maps::last(label.flow) else { return };
-    // SAFETY: the look-up returned a valid, aligned value, and a flow's packets come by one processor.
-    let before = unsafe { *last };
-    let after = label.sequence.wrapping_add(1);
-    if after <= before {
+    let Some(known) = maps::flow(label.flow) else { return };
+    let next = label.sequence.wrapping_add(1);
+    if next <= known.next {
         counts.reordered += 1;
     } else {
-        // SAFETY: as above.
-        unsafe { *last = after };
+        known.next = next;
     }
 }
 

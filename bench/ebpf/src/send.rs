@@ -25,9 +25,8 @@ pub(crate) fn ingress(ctx: &XdpContext) -> u32 {
     let Some(settings) = maps::settings() else { return XDP_DROP };
     let Some((label, mut ends)) = next(settings) else { return XDP_DROP };
     if settings.flags & SettingsFlags::TRANSLATED != 0 {
-        let Some(word) = maps::flow(label.flow) else { return XDP_DROP };
-        // SAFETY: the look-up returned a valid, aligned value, which is read at once.
-        let Some(learnt) = Learnt::from_word(unsafe { *word }) else { return XDP_DROP };
+        let Some(known) = maps::flow(label.flow) else { return XDP_DROP };
+        let Some(learnt) = Learnt::from_word(known.outside) else { return XDP_DROP };
         ends.inside = settings.outside_address(learnt.address);
         ends.inside_port = learnt.port;
     }

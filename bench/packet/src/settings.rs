@@ -60,6 +60,18 @@ impl Settings {
     }
 }
 
+/// What is known of a flow.
+#[derive(
+    Clone, Copy, Debug, Default, Eq, PartialEq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct Known {
+    /// Its outside endpoint: [`Learnt`].
+    pub outside: u32,
+    /// The least sequence number that its next packet may have.
+    pub next: u32,
+}
+
 /// The outside endpoint that a flow was given, in a word that is 0 for none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Learnt {

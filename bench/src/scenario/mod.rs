@@ -1,5 +1,7 @@
 //! The scenarios: one file each, one line each in [`ALL`].
 
+pub mod udp;
+
 use anyhow::Result;
 
 use crate::bench::Bench;
@@ -25,4 +27,4 @@ pub trait Scenario: Sync {
 }
 
 /// Every scenario, in the order in which they run.
-pub const ALL: &[&dyn Scenario] = &[];
+pub const ALL: &[&dyn Scenario] = &[&udp::Udp];

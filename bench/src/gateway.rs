@@ -1,0 +1,299 @@
+//! What stands in the middle of a lab, and the counters that prove that it carried the packets.
+
+use core::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::maps::{Map, MapData, PerCpuArray};
+use masq_flow::maps::{COUNTERS, Counter};
+use masq_lab::{Daemon, Host, MasqOptions};
+
+use crate::cpu;
+use crate::lab::{INSIDE_NETWORKS, Lab, POOL};
+use crate::subject::Subject;
+
+/// How a gateway is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many outside addresses it shares: its own, or a pool of more than one.
+    pub outsides: u32,
+    /// How many sessions it must have room for.
+    pub sessions: u32,
+    /// More of masq's configuration.
+    pub config: String,
+}
+
+/// A gateway that runs. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    subject: Subject,
+    daemon: Option<Daemon>,
+}
+
+/// Counters by name.
+pub type Counters = BTreeMap<String, u64>;
+
+impl Setup {
+    /// The gateway's own address, and room for so many sessions.
+    #[must_use]
+    pub fn new(sessions: u32) -> Self {
+        Self { outsides: 1, sessions, config: String::new() }
+    }
+}
+
+impl Gateway {
+    /// Starts a subject on the lab's gateway. What is one of the bench's own programs is attached by who
+    /// loaded them.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, with what it said.
+    pub fn start(lab: &Lab, subject: Subject, setup: &Setup, masq: &Path) -> Result<Self> {
+        let daemon = match subject {
+            Subject::Forward => {
+                forward(&lab.gateway)?;
+                None
+            }
+            Subject::Nft | Subject::NftFlowtable => {
+                lab.gateway.program_with_input("nft", &["-f", "-"], &rules(subject, setup))?;
+                lab.gateway.namespace().set_sysctls(&[
+                    // Flows stay for as long as a bench takes.
+                    ("net.netfilter.nf_conntrack_udp_timeout", "3600"),
+                    ("net.netfilter.nf_conntrack_udp_timeout_stream", "3600"),
+                ])?;
+                forward(&lab.gateway)?;
+                None
+            }
+            Subject::MasqTc | Subject::MasqXdp => {
+                let options = MasqOptions::new(masq).whole_config(configuration(subject, setup));
+                let cpus = cpu::all();
+                let start = || Ok(Daemon::start(&lab.gateway, &options)?);
+                Some(cpu::pinned(cpu::of_worker(&cpus), start)?)
+            }
+            Subject::BareRedirect | Subject::Drop => None,
+        };
+        Ok(Self { subject, daemon })
+    }
+
+    /// Why this subject cannot run on this system, if it cannot.
+    #[must_use]
+    pub fn unavailable(subject: Subject) -> Option<String> {
+        if subject != Subject::NftFlowtable {
+            return None;
+        }
+        let tried = Lab::new(1).and_then(|lab| {
+            Ok(lab.gateway.program_with_input(
+                "nft",
+                &["-f", "-"],
+                &rules(subject, &Setup::new(1)),
+            )?)
+        });
+        tried.err().map(|_| "this kernel has no flow tables (CONFIG_NF_FLOW_TABLE)".to_owned())
+    }
+
+    /// The daemon, when the gateway is one.
+    pub fn daemon(&mut self) -> Option<&mut Daemon> {
+        self.daemon.as_mut()
+    }
+
+    /// What its counters say since it started.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn counters(&self, lab: &Lab) -> Result<Counters> {
+        let mut counters = Counters::new();
+        counters.insert(KERNEL_FORWARDED.to_owned(), forwarded(&lab.gateway)?);
+        match self.subject {
+            Subject::Nft | Subject::NftFlowtable => {
+                let count = lab.gateway.namespace().sysctl("net.netfilter.nf_conntrack_count")?;
+                counters.insert(CONNECTIONS.to_owned(), count.parse().context("a count")?);
+            }
+            Subject::MasqTc | Subject::MasqXdp => counters.extend(masq_counters(&lab.gateway)?),
+            Subject::Forward | Subject::BareRedirect | Subject::Drop => {}
+        }
+        Ok(counters)
+    }
+
+    /// Whether what the counters say of `packets` that arrived proves that this subject carried them.
+    ///
+    /// # Errors
+    ///
+    /// With what it was that carried them instead.
+    pub fn check(&self, counters: &Counters, packets: u64) -> Result<()> {
+        let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+        // A few may be looked at by the engine, as when a minute has passed.
+        let nearly_all = packets - packets / 50;
+        let carrier = match self.subject {
+            Subject::Forward | Subject::Nft | Subject::NftFlowtable => KERNEL_FORWARDED,
+            Subject::MasqTc => TRANSLATED_TC,
+            Subject::MasqXdp => TRANSLATED_XDP,
+            Subject::BareRedirect | Subject::Drop => {
+                ensure!(count(KERNEL_FORWARDED) == 0, "the kernel forwarded packets: {counters:?}");
+                return Ok(());
+            }
+        };
+        if count(carrier) < nearly_all {
+            bail!("{packets} packets arrived, but {carrier} is not nearly as many: {counters:?}");
+        }
+        let others = [KERNEL_FORWARDED, TRANSLATED_TC, TRANSLATED_XDP, PUNTED];
+        for other in others.into_iter().filter(|other| *other != carrier) {
+            ensure!(
+                count(other) <= packets / 50,
+                "{carrier} should count the packets, not {other}: {counters:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// How far counters have gone.
+#[must_use]
+pub fn difference(before: &Counters, after: &Counters) -> Counters {
+    let since = |(name, count): (&String, &u64)| {
+        // What is there now is not a count of what has passed.
+        let gone = if name == CONNECTIONS { 0 } else { before.get(name).copied().unwrap_or(0) };
+        (name.clone(), count.saturating_sub(gone))
+    };
+    after.iter().map(since).collect()
+}
+
+fn forward(host: &Host) -> Result<()> {
+    Ok(host.namespace().set_sysctl("net.ipv4.ip_forward", "1")?)
+}
+
+/// The least that translates: what is not needed would only slow the kernel down.
+fn rules(subject: Subject, setup: &Setup) -> String {
+    let translate = match setup.outsides {
+        1 => "masquerade".to_owned(),
+        many => format!("snat to {POOL}-{}", pool_end(many)),
+    };
+    let flowtable = match subject {
+        Subject::NftFlowtable => {
+            "flowtable fast { hook ingress priority 0; devices = { lan, wan }; }
+             chain forward {
+                 type filter hook forward priority filter;
+                 ip protocol { tcp, udp } flow add @fast
+             }"
+        }
+        _ => "",
+    };
+    format!(
+        "table ip bench {{
+             {flowtable}
+             chain postrouting {{
+                 type nat hook postrouting priority srcnat;
+                 oifname wan {translate}
+             }}
+         }}"
+    )
+}
+
+fn configuration(subject: Subject, setup: &Setup) -> String {
+    let address = match setup.outsides {
+        1 => "\"auto\"".to_owned(),
+        many => format!("[\"{POOL}-{}\"]", pool_end(many)),
+    };
+    let mode = if subject == Subject::MasqXdp { "xdp" } else { "tc" };
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "[[outside]]\ninterface = \"wan\"\naddress = {address}\n\
+         [[inside]]\ninterface = \"lan\"\nnetworks = {INSIDE_NETWORKS:?}\n\
+         [fast-path]\nmode = \"{mode}\"\n\
+         [table]\nsessions = {}\n\
+         [timeouts]\nudp = \"1h\"\n{}",
+        setup.sessions.max(4096),
+        setup.config
+    );
+    text
+}
+
+/// The last address of a pool.
+fn pool_end(addresses: u32) -> core::net::Ipv4Addr {
+    core::net::Ipv4Addr::from_bits(POOL.to_bits() + addresses - 1)
+}
+
+/// Packets that the kernel's own forwarding sent on.
+fn forwarded(host: &Host) -> Result<u64> {
+    // Not /proc/net: that is the namespace of the process's first thread.
+    let text = host.run(|| fs::read_to_string("/proc/thread-self/net/snmp"))?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Ip: "));
+    let (names, values) = lines.next().zip(lines.next()).context("no IP counters")?;
+    let mut pairs = names.split_whitespace().zip(values.split_whitespace());
+    let (_, count) = pairs.find(|(name, _)| *name == "ForwDatagrams").context("no count")?;
+    Ok(count.parse()?)
+}
+
+/// What masq's programs count, read where they are pinned.
+fn masq_counters(host: &Host) -> Result<Counters> {
+    let data = host.run(|| MapData::from_pin(format!("{PINS}/{COUNTERS}")))?;
+    let map = PerCpuArray::<_, u64>::try_from(Map::PerCpuArray(data))?;
+    let count = |index: u32| Ok::<u64, anyhow::Error>(map.get(&index, 0)?.iter().sum());
+    let mut counters = Counters::new();
+    for (name, counter) in [
+        (TRANSLATED_TC, Counter::Translated),
+        (TRANSLATED_XDP, Counter::TranslatedXdp),
+        ("masq-returned", Counter::Returned),
+        ("masq-passed", Counter::Passed),
+    ] {
+        counters.insert(name.to_owned(), count(counter as u32)?);
+    }
+    let punted = (Counter::PUNTED..Counter::COUNT).map(count).sum::<Result<u64>>()?;
+    counters.insert(PUNTED.to_owned(), punted);
+    Ok(counters)
+}
+
+/// Where an instance called `lab` pins its maps.
+const PINS: &str = "/run/masq/bpf/lab";
+
+/// The counter of packets that the kernel's own forwarding sent on.
+pub const KERNEL_FORWARDED: &str = "kernel-forwarded";
+/// The number of connections in the kernel's table.
+pub const CONNECTIONS: &str = "kernel-connections";
+/// The counter of packets that masq translated on TC.
+pub const TRANSLATED_TC: &str = "masq-translated-tc";
+/// The counter of packets that masq translated on XDP.
+pub const TRANSLATED_XDP: &str = "masq-translated-xdp";
+/// The counter of packets that masq handed to its engine.
+pub const PUNTED: &str = "masq-punted";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_that_another_carried_are_no_measurement() {
+        let gateway = Gateway { subject: Subject::MasqTc, daemon: None };
+        let counters = |pairs: &[(&str, u64)]| {
+            pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Counters>()
+        };
+        assert!(gateway.check(&counters(&[(TRANSLATED_TC, 1000), (PUNTED, 3)]), 1000).is_ok());
+        for wrong in [
+            counters(&[(TRANSLATED_XDP, 1000)]),
+            counters(&[(PUNTED, 1000)]),
+            counters(&[(TRANSLATED_TC, 1000), (PUNTED, 500)]),
+            counters(&[(KERNEL_FORWARDED, 1000)]),
+        ] {
+            assert!(gateway.check(&wrong, 1000).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_difference_is_since_before_but_for_what_is_there() {
+        let before = Counters::from([(PUNTED.to_owned(), 5), (CONNECTIONS.to_owned(), 7)]);
+        let after = Counters::from([(PUNTED.to_owned(), 9), (CONNECTIONS.to_owned(), 8)]);
+        let difference = difference(&before, &after);
+        assert_eq!((difference[PUNTED], difference[CONNECTIONS]), (4, 8));
+    }
+
+    #[test]
+    fn a_pool_is_named_by_its_ends() {
+        let setup = Setup { outsides: 32, ..Setup::new(1) };
+        assert!(rules(Subject::Nft, &setup).contains("snat to 203.0.113.32-203.0.113.63"));
+        let text = configuration(Subject::MasqXdp, &setup);
+        assert!(text.contains("[\"203.0.113.32-203.0.113.63\"]"), "{text}");
+    }
+}

@@ -1,0 +1,93 @@
+//! TCP bulk: what streams carry.
+//!
+//! With offloads on, as veth interfaces are made, segments of up to 64 KiB cross the gateway uncut with
+//! checksums that somebody else will complete. XDP cannot take such packets, so its figures come from a
+//! lab whose hosts send complete packets, beside those of the others in that lab.
+
+use core::time::Duration;
+
+use anyhow::Result;
+
+use super::Scenario;
+use crate::bench::Bench;
+use crate::ends::{Bulk, Way};
+use crate::gateway::Setup;
+use crate::result::{Direction, Sample, Series};
+use crate::site::{Packets, Site};
+use crate::subject::Subject;
+
+/// Streams with offloads on.
+pub struct Offloaded;
+
+/// Streams of complete packets.
+pub struct Complete;
+
+impl Scenario for Offloaded {
+    fn id(&self) -> &'static str {
+        "tcp-bulk"
+    }
+
+    fn about(&self) -> &'static str {
+        "TCP bulk, one and eight streams, both directions, offloads on"
+    }
+
+    fn run(&self, bench: &mut Bench) -> Result<()> {
+        let subjects =
+            [Subject::Forward, Subject::Nft, Subject::NftFlowtable, Subject::MasqTc];
+        measure(bench, self.id(), "TCP bulk", &subjects, Packets::Offloaded)
+    }
+}
+
+impl Scenario for Complete {
+    fn id(&self) -> &'static str {
+        "tcp-complete"
+    }
+
+    fn about(&self) -> &'static str {
+        "the same with complete packets of at most 1,500 bytes"
+    }
+
+    fn run(&self, bench: &mut Bench) -> Result<()> {
+        let subjects = [
+            Subject::Forward,
+            Subject::Nft,
+            Subject::NftFlowtable,
+            Subject::MasqTc,
+            Subject::MasqXdp,
+        ];
+        measure(bench, self.id(), "TCP bulk, complete packets", &subjects, Packets::Complete)
+    }
+}
+
+fn measure(
+    bench: &mut Bench,
+    id: &str,
+    title: &str,
+    subjects: &[Subject],
+    packets: Packets,
+) -> Result<()> {
+    let sites = Site::all(bench, subjects, packets, &Setup::new(SESSIONS))?;
+    for _ in bench.rounds() {
+        for (streams, way) in [(1, Way::Up), (1, Way::Down), (8, Way::Up), (8, Way::Down)] {
+            let bulk = Bulk { streams, way, window: bench.lasting(WINDOW) };
+            for site in &sites {
+                let (rate, proof) = site.watch(|ends| bulk.run(ends))?;
+                site.check(&proof)?;
+                let direction = match way {
+                    Way::Up => Direction::Egress,
+                    Way::Down => Direction::Ingress,
+                };
+                let plural = if streams == 1 { "one stream" } else { "eight streams" };
+                let title = format!("{title}, {plural}");
+                let series = Series::new(id, title, "bit/s", direction, site.subject);
+                bench.add(series.with("streams", streams as u64), Sample::new(rate, proof));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How long a sample takes.
+const WINDOW: Duration = Duration::from_secs(2);
+
+const SESSIONS: u32 = 65_536;
