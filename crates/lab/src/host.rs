@@ -206,6 +206,24 @@ impl Host {
         Ok(socket)
     }
 
+    /// How many BPF programs look at the packets of an interface, in either direction, attached by
+    /// tcx; those of XDP and of queueing disciplines are shown by `ip` and `tc`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such interface. A kernel without tcx has none attached.
+    pub fn attached_programs(&self, interface: &str) -> Result<u32> {
+        let count = self.run(|| {
+            let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            let index = rustix::net::netdevice::name_to_index(&socket, interface)?;
+            TCX.into_iter().try_fold(0, |sum, kind| match sys::attached_programs(index, kind) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(sum),
+                counted => Ok::<_, io::Error>(sum + counted?),
+            })
+        });
+        count.context(|| format!("asking for the programs on {interface} of {}", self.name))
+    }
+
     /// Opens a way to send packets exactly as they are, well-formed or not, to the next host on an
     /// interface.
     ///
@@ -319,4 +337,6 @@ fn patient(stream: &TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))
 }
 
+/// BPF_TCX_INGRESS and BPF_TCX_EGRESS.
+const TCX: [u32; 2] = [46, 47];
 const PATIENCE: Duration = Duration::from_secs(10);

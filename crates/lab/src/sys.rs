@@ -171,6 +171,52 @@ pub(crate) fn lost_packets(socket: impl AsFd) -> io::Result<u32> {
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(statistics[1]) }
 }
 
+/// The words of a connection's `struct tcp_info`, as many as this kernel has.
+pub(crate) fn tcp_info(socket: impl AsFd) -> io::Result<[u32; TCP_INFO_WORDS]> {
+    let mut words = [0_u32; TCP_INFO_WORDS];
+    let mut length = size_of::<[u32; TCP_INFO_WORDS]>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes into the array, which is that long.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            words.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(words) }
+}
+
+/// Up to the member `tcpi_snd_wnd`, which is in Linux since 5.4.
+pub(crate) const TCP_INFO_WORDS: usize = 58;
+
+/// How many programs are attached to an interface of the calling thread's namespace by tcx, of
+/// the attachment type given.
+pub(crate) fn attached_programs(interface: u32, kind: u32) -> io::Result<u32> {
+    const PROG_QUERY: libc::c_long = 16;
+    let mut query = ProgramQuery { target: interface, kind, ..ProgramQuery::default() };
+    // SAFETY: the kernel reads and writes one `bpf_attr` of the size given, whose layout for this
+    // command the struct has; it holds no pointer.
+    let status = unsafe {
+        libc::syscall(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<ProgramQuery>())
+    };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(query.count) }
+}
+
+/// The part of `union bpf_attr` that BPF_PROG_QUERY uses.
+#[derive(Default)]
+#[repr(C)]
+struct ProgramQuery {
+    target: u32,
+    kind: u32,
+    flags: [u32; 2],
+    ids: u64,
+    count: u32,
+    padding: u32,
+    rest: [u64; 4],
+}
+
 /// Has the kernel kill the program when the thread that starts it is gone. That holds from before
 /// the program runs.
 pub(crate) fn die_with_this_thread(command: &mut Command) {

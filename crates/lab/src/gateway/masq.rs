@@ -161,6 +161,11 @@ impl Daemon {
             .context(|| format!("writing {CONFIG} on the gateway"))
     }
 
+    /// Gives it another configuration, which counts from its next start on.
+    pub fn configure(&mut self, text: impl Into<String>) {
+        self.options.config = Some(text.into());
+    }
+
     /// Its process, when it runs.
     pub fn process(&mut self) -> Option<&mut Running> {
         self.running.as_mut()

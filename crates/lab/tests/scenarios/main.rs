@@ -16,6 +16,7 @@ mod daemon;
 mod datagrams;
 mod fast;
 mod intruders;
+mod outlive;
 mod own;
 mod packets;
 mod path;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use masq_api::{Count, EndpointView, FlowPage, FlowQuery, FlowView, MappingPage, MappingView};
+use masq_core::tcp::State;
 use masq_core::{TimeoutClass, Timeouts};
 use masq_flow::{Direction, Flags, Reader, Seen, Session, SideActivity, Slot};
 use masq_wire::{Endpoint, Protocol};
@@ -80,8 +81,7 @@ impl Lens<'_> {
     fn view(self, seen: &Seen) -> FlowView {
         let Seen { slot, session, activity } = seen;
         let idle = self.since(activity.last_seen_ns());
-        let lifetime =
-            TimeoutClass::from_number(session.class).map(|class| self.timeouts.of(class));
+        let lifetime = class(seen).map(|class| self.timeouts.of(class));
         FlowView {
             slot: slot.index(),
             protocol: session.original.protocol.to_string(),
@@ -104,9 +104,20 @@ impl Lens<'_> {
     }
 }
 
+/// By which timeout a session ends. The engine follows a connection that the programs carry when its
+/// timer looks, and no sooner; whoever lists it wants to know what it is by then.
+fn class(seen: &Seen) -> Option<TimeoutClass> {
+    let Seen { session, activity, .. } = seen;
+    if session.original.protocol == Protocol::TCP {
+        let state = State::from_number(session.state).unwrap_or_default();
+        return Some(state.reconciled(activity).class());
+    }
+    TimeoutClass::from_number(session.class)
+}
+
 /// The state in a word. TCP's is its timeout class; others have been answered or not.
 fn state(seen: &Seen) -> &'static str {
-    match TimeoutClass::from_number(seen.session.class) {
+    match class(seen) {
         Some(TimeoutClass::TcpOpening) => "opening",
         Some(TimeoutClass::TcpEstablished) => "established",
         Some(TimeoutClass::TcpClosing) => "closing",
@@ -170,7 +181,7 @@ impl<'a> Filter<'a> {
 
 #[cfg(test)]
 mod tests {
-    use masq_flow::{Layout, Memory, NextHopId, PerDirection, Secret, Writer};
+    use masq_flow::{Layout, Memory, NextHopId, PerDirection, Secret, TcpMark, Writer};
     use masq_wire::Tuple;
 
     use super::*;
@@ -185,7 +196,7 @@ mod tests {
         protocol: Protocol,
         inside_port: u16,
         remote_port: u16,
-        class: TimeoutClass,
+        (class, state): (TimeoutClass, u8),
     ) -> Session {
         let (inside, outside) =
             (at([192, 168, 1, 3], inside_port), at([203, 0, 113, 1], inside_port + 1));
@@ -195,7 +206,7 @@ mod tests {
             reply: Tuple { protocol, source: remote, destination: outside },
             flags: Flags::empty(),
             class: class.number(),
-            state: 0,
+            state,
             next_hops: PerDirection::new(NextHopId(1), NextHopId(2)),
             interfaces: PerDirection::new(0, 0),
             epoch: 0,
@@ -208,12 +219,13 @@ mod tests {
     fn table() -> (Writer, Reader) {
         let memory = Memory::heap(Layout::for_sessions(64));
         let mut writer = Writer::format(memory.clone(), Secret::new(1, 2));
-        let web = session(Protocol::TCP, 40000, 8888, TimeoutClass::TcpEstablished);
+        let established = (TimeoutClass::TcpEstablished, State::Established.number());
+        let web = session(Protocol::TCP, 40000, 8888, established);
         let slot = writer.insert(100 * SECOND, &web).unwrap();
         writer.stamp(100 * SECOND, slot, Direction::Egress, 60, None);
         writer.stamp(109 * SECOND, slot, Direction::Ingress, 1500, None);
         for port in [53, 5353] {
-            let query = session(Protocol::UDP, 5000, port, TimeoutClass::Udp);
+            let query = session(Protocol::UDP, 5000, port, (TimeoutClass::Udp, 0));
             let slot = writer.insert(100 * SECOND, &query).unwrap();
             writer.stamp(105 * SECOND, slot, Direction::Egress, 61, None);
         }
@@ -237,6 +249,21 @@ mod tests {
         assert_eq!((flow.egress.bytes, flow.ingress.bytes), (60, 1500));
         assert_eq!((flow.age, flow.idle, flow.expires), (10.0, 1.0, Some(7439.0)));
         assert_eq!(page.next, None);
+    }
+
+    #[test]
+    fn a_connection_that_the_programs_saw_close_is_closing() {
+        let (writer, reader) = table();
+        let lens = Lens { reader: &reader, timeouts: &Timeouts::rfc(), now: 110 * SECOND };
+        let web = FlowQuery { protocol: Some("tcp".into()), ..FlowQuery::default() };
+        let slot = Slot::new(lens.flows(&web).flows[0].slot);
+        for direction in Direction::ALL {
+            let mark = TcpMark { flags: TcpMark::FIN | TcpMark::ACK, acknowledgement: 7 };
+            writer.stamp(109 * SECOND, slot, direction, 40, Some(mark));
+        }
+        let closed = &lens.flows(&web).flows[0];
+        assert_eq!((closed.state.as_str(), closed.expires), ("closing", Some(239.0)));
+        assert_eq!(lens.flows(&FlowQuery { state: Some("closing".into()), ..web }).flows.len(), 1);
     }
 
     #[test]

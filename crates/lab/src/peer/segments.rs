@@ -1,0 +1,43 @@
+//! What a host's own stack counted of a connection.
+
+use std::net::TcpStream;
+
+use crate::error::Context;
+use crate::{Result, sys};
+
+/// Segments of a connection, counted by the stack at one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segments {
+    /// How many it sent, retransmissions and empty ones included.
+    pub sent: u64,
+    /// Of these: sent again.
+    pub retransmitted: u64,
+    /// How many it received.
+    pub received: u64,
+    /// Of these: came before one that had been sent earlier.
+    pub out_of_order: u64,
+}
+
+impl Segments {
+    /// Asks the stack of this end (`TCP_INFO`).
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not know the connection.
+    pub fn of(stream: &TcpStream) -> Result<Self> {
+        let info = sys::tcp_info(stream).context(|| "asking for TCP_INFO".to_owned())?;
+        let word = |member: usize| u64::from(info[member]);
+        Ok(Self {
+            sent: word(SEGS_OUT),
+            retransmitted: word(TOTAL_RETRANS),
+            received: word(SEGS_IN),
+            out_of_order: word(RCV_OOOPACK),
+        })
+    }
+}
+
+// Where the members are in `struct tcp_info` of linux/tcp.h, counted in words.
+const TOTAL_RETRANS: usize = 25;
+const SEGS_OUT: usize = 34;
+const SEGS_IN: usize = 35;
+const RCV_OOOPACK: usize = 56;
