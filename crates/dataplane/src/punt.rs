@@ -5,9 +5,12 @@
 //! [`ReturnHeader`] in the place of the two addresses:
 //!
 //! ```text
-//!   punted     │ PuntHeader 16 │ addresses 12 │ type 2 │ packet …
+//!   punted     │ PuntHeader 24 │ addresses 12 │ type 2 │ packet …
 //!   returned                   │ ReturnHeader │ type 2 │ packet …
 //! ```
+//!
+//! A packet of a session brings a ticket, which goes back with the frame that it came in; what waited,
+//! and what the engine sends by itself, has none.
 //!
 //! # Fairness
 //!
@@ -19,8 +22,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use masq_core::PortId;
-use masq_flow::NextHopId;
 use masq_flow::punt::{PuntHeader, PuntReason, Return, ReturnHeader};
+use masq_flow::{NextHopId, Ticket};
 use zerocopy::IntoBytes;
 
 use crate::sys::xsk::{BUFFER_LEN, Frame, Xsk};
@@ -68,6 +71,8 @@ pub(crate) struct Punted {
     pub(crate) len: usize,
     /// It goes from inside to the outside, as far as the programs can tell.
     pub(crate) from_inside: bool,
+    /// What its session waits for.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 impl PuntPort {
@@ -95,13 +100,14 @@ impl PuntPort {
             };
             let port = PortId(header.ifindex());
             let from_inside = header.reason() == Some(PuntReason::Inside);
+            let ticket = header.ticket();
             let len = match usize::from(header.length()) {
                 0 => available,
                 len => len.min(available),
             };
             frame.advance(PuntHeader::LEN);
             self.counts.received += 1;
-            return Some(Punted { port, frame, len, from_inside });
+            return Some(Punted { port, frame, len, from_inside, ticket });
         }
     }
 
@@ -125,7 +131,14 @@ impl PuntPort {
     }
 
     /// Sends a packet of `len` bytes to a next hop.
-    pub(crate) fn forward(&mut self, frame: Frame, len: usize, next_hop: NextHopId, port: PortId) {
+    pub(crate) fn forward(
+        &mut self,
+        frame: Frame,
+        len: usize,
+        next_hop: NextHopId,
+        port: PortId,
+        ticket: Option<Ticket>,
+    ) {
         let under_way = self.outstanding.get_mut(usize::from(next_hop.0));
         match under_way {
             Some(under_way) if *under_way < OUTSTANDING_MAX => *under_way += 1,
@@ -136,11 +149,12 @@ impl PuntPort {
             }
         }
         self.counts.forwarded += 1;
-        self.send(frame, len, Return::Forward { next_hop, ifindex: port.0 }, next_hop.0);
+        let to = Return::Forward { next_hop, link: port.0 as u16 };
+        self.send(frame, len, ReturnHeader::new(to, ticket), next_hop.0);
     }
 
     /// Gives a packet of `len` bytes to the host, as if it arrived at `port`.
-    pub(crate) fn local(&mut self, frame: Frame, len: usize, port: PortId) {
+    pub(crate) fn local(&mut self, frame: Frame, len: usize, port: PortId, ticket: Option<Ticket>) {
         if self.outstanding[0] >= OUTSTANDING_MAX {
             self.counts.busy += 1;
             self.xsk.release(frame);
@@ -148,7 +162,8 @@ impl PuntPort {
         }
         self.outstanding[0] += 1;
         self.counts.local += 1;
-        self.send(frame, len, Return::Local { ifindex: port.0 }, 0);
+        let to = Return::Local { ifindex: port.0 };
+        self.send(frame, len, ReturnHeader::new(to, ticket), 0);
     }
 
     /// Gives a buffer back unused.
@@ -182,9 +197,8 @@ impl PuntPort {
         PuntCounts { overrun, nonsense: self.xsk.nonsense(), ..self.counts }
     }
 
-    fn send(&mut self, mut frame: Frame, len: usize, to: Return, tag: u16) {
+    fn send(&mut self, mut frame: Frame, len: usize, header: ReturnHeader, tag: u16) {
         frame.set_len(ETHERNET_LEN + len);
-        let header = ReturnHeader::new(to);
         self.xsk.bytes(&frame)[..ReturnHeader::LEN].copy_from_slice(header.as_bytes());
         self.xsk.send(frame, tag);
     }

@@ -32,7 +32,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::attach::SharedMemory;
 use crate::clock;
 use crate::control::ReloadError;
-use crate::punt::{PuntCounts, PuntPort};
+use crate::punt::{PuntCounts, PuntPort, Punted};
 use crate::routes::{Change, Mirror, NextHopKey, Router};
 use crate::sockets::Asker;
 use crate::sys::xsk::BUSY_RETRY;
@@ -248,9 +248,12 @@ impl Worker {
             let len = frame.len();
             match verdict {
                 Verdict::Forward(egress) => {
-                    self.port.forward(punted.frame, len, egress.next_hop, egress.port);
+                    let Punted { frame, ticket, .. } = punted;
+                    self.port.forward(frame, len, egress.next_hop, egress.port, ticket);
                 }
-                Verdict::Local => self.port.local(punted.frame, len, punted.port),
+                Verdict::Local => {
+                    self.port.local(punted.frame, len, punted.port, punted.ticket);
+                }
                 Verdict::Drop(reason) => {
                     tracing::trace!(port = %punted.port, reason = reason.as_str(), "dropped");
                     self.port.release(punted.frame);
@@ -271,9 +274,9 @@ impl Worker {
             let len = frame.len();
             match transmit {
                 Some(Transmit::Forward(egress)) => {
-                    self.port.forward(place, len, egress.next_hop, egress.port);
+                    self.port.forward(place, len, egress.next_hop, egress.port, None);
                 }
-                Some(Transmit::Local(port)) => self.port.local(place, len, port),
+                Some(Transmit::Local(port)) => self.port.local(place, len, port, None),
                 None => {
                     self.port.release(place);
                     return Sent::All;

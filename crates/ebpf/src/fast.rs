@@ -10,6 +10,7 @@
 //! # What is looked at, in this order
 //!
 //! ```text
+//!   fragment     whose it is shows only when it is whole                Fragment
 //!   the record   being changed, or its packets are the engine's         Session
 //!                judged by a policy that is no more                     Stale
 //!                packets of this direction arrive elsewhere             Interface
@@ -23,7 +24,16 @@
 //!                the checksum's zero could be either one                Zero
 //!   the way      next hop not ready                                     NextHop
 //!                larger than it takes, or a segment of it               Mtu
+//!   order        others of this direction are still with the engine     Order
 //! ```
+//!
+//! # Order
+//!
+//! Whatever goes to the engine takes a ticket, here and in XDP alike, so that nothing of its session
+//! overtakes it (`masq_flow::Ticket`). XDP too, because what it passes on may lie in GRO while it
+//! redirects the next. Two kinds of packet take none, lest whoever can forge them could send a fast
+//! flow through the engine: those whose time ends here leave for nowhere, and of malformed ones nobody
+//! expects anything.
 //!
 //! # TCP
 //!
@@ -34,12 +44,13 @@
 //! it does not keep the session alive (RFC 7857 §7.1). One with that very number goes to the engine.
 //! So nobody off the path can have the engine look at resets, and no reset that counts is missed.
 
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use masq_flow::index::Hit;
 use masq_flow::punt::PuntReason;
-use masq_flow::{Flags, Ready, Translation};
+use masq_flow::{Flags, Ready, Stay, Ticket, Translation};
 
 use crate::bytes::Bytes;
-use crate::parse::Packet;
+use crate::parse::{Kind, Packet};
 use crate::tokens::Price;
 use crate::transport::{self, Transport};
 use crate::{maps, table};
@@ -72,6 +83,9 @@ pub(crate) fn judge<B: Bytes>(
     packet: &Packet,
     hit: &Hit<'_>,
 ) -> Result<Way, PuntReason> {
+    if packet.kind == Kind::FirstFragment {
+        return Err(PuntReason::Fragment);
+    }
     let translation = record_speaks_for(arrival, hit)?;
     let header = packet.header;
     if header.length() != HEADER_LENGTH {
@@ -95,6 +109,9 @@ pub(crate) fn judge<B: Bytes>(
     };
     if longest > hop.mtu {
         return Err(PuntReason::Mtu);
+    }
+    if hit.record.activity.must_follow(hit.direction, now) {
+        return Err(PuntReason::Order);
     }
     Ok(Way { translation, transport, hop })
 }
@@ -126,14 +143,14 @@ fn record_speaks_for(arrival: &Arrival, hit: &Hit<'_>) -> Result<Translation, Pu
 #[inline(always)]
 pub(crate) fn price(why: PuntReason) -> Price {
     match why {
-        PuntReason::Malformed
+        PuntReason::Fragment
+        | PuntReason::Malformed
         | PuntReason::Opening
         | PuntReason::Options
         | PuntReason::Reset
         | PuntReason::Ttl
         | PuntReason::Zero => Price::Look,
-        PuntReason::Fragment
-        | PuntReason::Hairpin
+        PuntReason::Hairpin
         | PuntReason::IcmpError
         | PuntReason::Inside
         | PuntReason::Interface
@@ -141,11 +158,47 @@ pub(crate) fn price(why: PuntReason) -> Price {
         | PuntReason::Mtu
         | PuntReason::NextHop
         | PuntReason::NotLocal
+        | PuntReason::Order
         | PuntReason::Owned
         | PuntReason::Protocol
         | PuntReason::Session
         | PuntReason::Stale => Price::Free,
     }
+}
+
+/// Takes the ticket of a session's packet that goes to the engine, as so many frames.
+#[inline(always)]
+pub(crate) fn ticket(hit: &Hit<'_>, why: PuntReason, frames: u16, segment: bool) -> Option<Ticket> {
+    let stay = match why {
+        PuntReason::Malformed | PuntReason::Ttl => return None,
+        PuntReason::Fragment
+        | PuntReason::Mtu
+        | PuntReason::Opening
+        | PuntReason::Options
+        | PuntReason::Order
+        | PuntReason::Reset
+        | PuntReason::Zero => Stay::Brief(now()),
+        // The way may be what keeps it.
+        PuntReason::Hairpin
+        | PuntReason::IcmpError
+        | PuntReason::Inside
+        | PuntReason::Interface
+        | PuntReason::Miss
+        | PuntReason::NextHop
+        | PuntReason::NotLocal
+        | PuntReason::Owned
+        | PuntReason::Protocol
+        | PuntReason::Session
+        | PuntReason::Stale => Stay::Open,
+    };
+    let number = hit.record.activity.punt(hit.direction, frames, stay);
+    Some(Ticket { slot: hit.slot, direction: hit.direction, number, segment })
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper only reads the clock.
+    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// The IPv4 header of everything on the fast path.

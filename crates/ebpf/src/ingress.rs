@@ -64,12 +64,15 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
     let settings = maps::settings();
     let hit = table::find(&packet);
     let fast = SettingsFlags::from_bits_retain(settings.flags).contains(SettingsFlags::FAST_PATH);
-    let (why, price) = match (hit, fast) {
-        (Some(hit), true) => match tc::forward(skb, start, &packet, &hit) {
+    let (why, price) = match (&hit, fast) {
+        (Some(hit), true) => match tc::forward(skb, start, &packet, hit) {
             Ok(action) => return action,
             Err(why) => (why, fast::price(why)),
         },
-        (Some(_), false) => (reason_of_session(side, &packet), Price::Free),
+        (Some(_), false) => {
+            let why = reason_of_session(side, &packet);
+            (why, fast::price(why))
+        }
         (None, _) => match decide(side, &packet) {
             Decision::Host => return pass(),
             Decision::Look(why) => (why, Price::Look),
@@ -84,7 +87,7 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
     };
     let source = packet.key.source;
     let outside = side == Side::Outside;
-    punt::send(skb, &settings, &Punt { why, price, start, layer3, outside, source })
+    punt::send(skb, &settings, &Punt { why, price, hit, start, layer3, outside, source })
 }
 
 /// Where the IPv4 header begins.
@@ -145,7 +148,7 @@ fn decide(side: Side, packet: &Packet) -> Decision {
     }
     let pool = address.contains(AddressFlags::OUTSIDE_POOL);
     match packet.kind {
-        Kind::Fragment => Decision::Look(PuntReason::Fragment),
+        Kind::Fragment | Kind::FirstFragment => Decision::Look(PuntReason::Fragment),
         Kind::IcmpError => Decision::Look(PuntReason::IcmpError),
         Kind::IcmpOther
         | Kind::Portless
@@ -171,7 +174,7 @@ fn to_shared_address(side: Side, packet: &Packet) -> Decision {
     };
     match packet.kind {
         // Whose they are shows only after reassembly, or inside.
-        Kind::Fragment => Decision::Look(PuntReason::Fragment),
+        Kind::Fragment | Kind::FirstFragment => Decision::Look(PuntReason::Fragment),
         Kind::IcmpError => Decision::Look(PuntReason::IcmpError),
         // The host answers pings and heeds redirects.
         Kind::Request | Kind::IcmpOther => Decision::Host,
@@ -192,6 +195,7 @@ fn reason_of_session(side: Side, packet: &Packet) -> PuntReason {
     let address = maps::address(packet.key.destination);
     let ours = AddressFlags::OUTSIDE_SHARED.union(AddressFlags::OUTSIDE_POOL);
     match side {
+        Side::Inside | Side::Outside if packet.kind == Kind::FirstFragment => PuntReason::Fragment,
         Side::Inside if address.intersects(ours) => PuntReason::Hairpin,
         Side::Inside => PuntReason::Inside,
         Side::Outside if packet.kind == Kind::Portless => PuntReason::Protocol,

@@ -50,8 +50,11 @@ pub(crate) enum Kind {
     IcmpOther,
     /// A protocol without ports that the gateway understands.
     Portless,
-    /// A fragment. Only reassembled does it show whose it is.
+    /// A fragment that follows another. Only reassembled does it show whose it is.
     Fragment,
+    /// The first fragment, with the tuple of the whole. That is the engine's to judge, but other
+    /// packets of its session must not overtake it.
+    FirstFragment,
     /// Too short, or not IPv4 after all.
     Unreadable,
 }
@@ -61,7 +64,9 @@ impl Kind {
     #[inline(always)]
     pub(crate) fn has_tuple(self) -> bool {
         match self {
-            Self::Ports | Self::Request | Self::Reply | Self::Portless => true,
+            Self::FirstFragment | Self::Ports | Self::Request | Self::Reply | Self::Portless => {
+                true
+            }
             Self::IcmpError | Self::IcmpOther | Self::Fragment | Self::Unreadable => false,
         }
     }
@@ -97,8 +102,19 @@ impl Header {
     /// Whether it has an offset, or more fragments follow.
     #[inline(always)]
     pub(crate) fn is_fragment(self) -> bool {
+        self.fragment() & 0x3fff != 0
+    }
+
+    /// Whether something comes before what follows the header.
+    #[inline(always)]
+    pub(crate) fn has_offset(self) -> bool {
+        self.fragment() & 0x1fff != 0
+    }
+
+    #[inline(always)]
+    fn fragment(self) -> u16 {
         let [_, _, high, low] = self.0[1].to_ne_bytes();
-        u16::from_be_bytes([high, low]) & 0x3fff != 0
+        u16::from_be_bytes([high, low])
     }
 
     #[inline(always)]
@@ -146,10 +162,15 @@ pub(crate) fn packet<B: Bytes>(bytes: B, start: usize) -> Option<Packet> {
     let mut key = Key4 { source, destination, ports: 0, protocol: header.protocol() };
     let kind = if header.version() != 4 || header.length() < 20 {
         Kind::Unreadable
-    } else if header.is_fragment() {
+    } else if header.has_offset() {
         Kind::Fragment
     } else {
-        transport(bytes, start + header.length(), &mut key)
+        let kind = transport(bytes, start + header.length(), &mut key);
+        match header.is_fragment() {
+            true if kind.has_tuple() => Kind::FirstFragment,
+            true => Kind::Fragment,
+            false => kind,
+        }
     };
     Some(Packet { header, key, kind })
 }

@@ -12,12 +12,15 @@
 
 use aya_ebpf::bindings::xdp_action::XDP_DROP;
 use aya_ebpf::programs::XdpContext;
+use masq_flow::Ticket;
+use masq_flow::index::Hit;
 use masq_flow::maps::{EarlyDrop, Settings};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN, Header, MacAddr};
 
 use crate::bytes::Bytes as _;
 use crate::counters::{count_drop, count_punt, drop};
+use crate::fast;
 use crate::maps::SOCKETS;
 use crate::skb::Skb;
 use crate::tokens::{self, Price};
@@ -29,9 +32,11 @@ const LONGEST_FRAME: u32 = 3_500;
 const LONGEST_HEADERS: u32 = 60 + 60;
 
 /// A packet on its way to the worker.
-pub(crate) struct Punt {
+pub(crate) struct Punt<'a> {
     pub(crate) why: PuntReason,
     pub(crate) price: Price,
+    /// Its session.
+    pub(crate) hit: Option<Hit<'a>>,
     /// Where its IPv4 header begins.
     pub(crate) start: usize,
     /// Its device has no link-layer header.
@@ -44,7 +49,7 @@ pub(crate) struct Punt {
 
 /// Sends a packet into the punt port.
 #[inline(always)]
-pub(crate) fn send(skb: Skb<'_>, settings: &Settings, punt: &Punt) -> i32 {
+pub(crate) fn send(skb: Skb<'_>, settings: &Settings, punt: &Punt<'_>) -> i32 {
     if settings.punt_ifindex == 0 {
         return drop(EarlyDrop::NoPuntPort);
     }
@@ -57,15 +62,32 @@ pub(crate) fn send(skb: Skb<'_>, settings: &Settings, punt: &Punt) -> i32 {
     if longest > LONGEST_FRAME - (PuntHeader::LEN + HEADER_LEN) as u32 {
         return drop(EarlyDrop::TooBig);
     }
-    if prepend(skb, punt, if segment == 0 { length as u16 } else { 0 }).is_none() {
+    let ticket = match &punt.hit {
+        Some(hit) => fast::ticket(hit, punt.why, frames(skb, length, segment), segment != 0),
+        None => None,
+    };
+    if prepend(skb, punt, if segment == 0 { length as u16 } else { 0 }, ticket).is_none() {
         return drop(EarlyDrop::Headroom);
     }
     count_punt(punt.why);
     skb.redirect_out(settings.punt_ifindex)
 }
 
+/// How many frames a packet will be at the worker.
 #[inline(always)]
-fn prepend(skb: Skb<'_>, punt: &Punt, length: u16) -> Option<()> {
+fn frames(skb: Skb<'_>, length: u32, segment: u32) -> u16 {
+    if segment == 0 {
+        return 1;
+    }
+    match skb.segments() {
+        // Nobody has counted; with the headers it is one too many at most.
+        0 => length.div_ceil(segment) as u16,
+        segments => segments as u16,
+    }
+}
+
+#[inline(always)]
+fn prepend(skb: Skb<'_>, punt: &Punt<'_>, length: u16, ticket: Option<Ticket>) -> Option<()> {
     let mut flags = PuntFlags::empty();
     if punt.layer3 {
         flags = flags.union(PuntFlags::LAYER3);
@@ -74,6 +96,7 @@ fn prepend(skb: Skb<'_>, punt: &Punt, length: u16) -> Option<()> {
         flags = flags.union(PuntFlags::OUTSIDE);
     }
     let header = PuntHeader::new(punt.why, skb.ifindex(), flags, length, skb.mark());
+    let header = header.with_ticket(ticket);
     if punt.layer3 {
         let ethernet = Header::new(MacAddr::ZERO, MacAddr::ZERO, ETHERTYPE_IPV4);
         skb.grow_head((PuntHeader::LEN + HEADER_LEN) as u32)?;

@@ -7,6 +7,9 @@
 //!
 //! The worker names a next hop and does not know its address; whether it can be reached is seen here,
 //! at the last moment. A frame without a return header was not sent by the worker and ends here.
+//!
+//! A ticket is given back last, when nothing remains but to hand the packet over; and also if it ends
+//! here, since then nothing can overtake it.
 
 use masq_flow::NextHopId;
 use masq_flow::maps::{Counter, EarlyDrop};
@@ -15,8 +18,8 @@ use masq_wire::ethernet::MacAddr;
 
 use crate::bytes::Bytes as _;
 use crate::counters::{count, drop};
-use crate::maps;
 use crate::skb::Skb;
+use crate::{maps, table};
 
 /// Sends a frame of the worker where it says.
 #[inline(always)]
@@ -24,19 +27,23 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
     let Some(header) = skb.read::<ReturnHeader>(0) else {
         return drop(EarlyDrop::Stray);
     };
-    match header.get() {
-        Some(Return::Forward { next_hop, ifindex }) => forward(skb, next_hop, ifindex),
+    let action = match header.get() {
+        Some(Return::Forward { next_hop, link }) => forward(skb, next_hop, link),
         Some(Return::Local { ifindex }) => local(skb, ifindex),
-        None => drop(EarlyDrop::Stray),
+        None => return drop(EarlyDrop::Stray),
+    };
+    if let Some(ticket) = header.ticket() {
+        table::give_back(ticket);
     }
+    action
 }
 
 #[inline(always)]
-fn forward(skb: Skb<'_>, id: NextHopId, ifindex: u32) -> i32 {
+fn forward(skb: Skb<'_>, id: NextHopId, link: u16) -> i32 {
     let Some(hop) = maps::next_hop(id).and_then(masq_flow::NextHop::ready) else {
         return drop(EarlyDrop::NextHop);
     };
-    if hop.ifindex != ifindex {
+    if hop.ifindex as u16 != link {
         return drop(EarlyDrop::NextHop);
     }
     // The redirect takes the link-layer header off for a device that has none.
@@ -46,7 +53,7 @@ fn forward(skb: Skb<'_>, id: NextHopId, ifindex: u32) -> i32 {
     // The return header's address was nobody's, which the kernel noted; that must not travel on.
     skb.address_to_this_station();
     count(Counter::Returned);
-    skb.redirect_out(ifindex)
+    skb.redirect_out(hop.ifindex)
 }
 
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! The fast path in XDP, where packets are complete and nothing has been allocated for them.
 //!
 //! Only plain hits are handled here. Everything else is left as it is to the TC program, which says
-//! what is to become of it; nothing is counted twice.
+//! what is to become of it; nothing is counted twice. It may lie in GRO for a while, so what is the
+//! engine's takes a ticket here; the TC program takes another, which is the one that comes back.
 //!
 //! # Limits
 //!
@@ -82,7 +83,13 @@ fn forward(frame: Frame<'_>) -> Option<u32> {
         length: length.wrapping_sub(HEADER_LEN) as u32,
         segment: 0,
     };
-    let way = fast::judge(frame, &arrival, &packet, &hit).ok()?;
+    let way = match fast::judge(frame, &arrival, &packet, &hit) {
+        Ok(way) => way,
+        Err(why) => {
+            fast::ticket(&hit, why, 1, false);
+            return None;
+        }
+    };
     let filled_up = arrival.length > u32::from(packet.header.total_length());
     if !way.hop.xdp || way.hop.layer3 || filled_up && length > SHORTEST_FRAME {
         return None;

@@ -26,6 +26,26 @@ fn pins() -> Pins {
     Pins::create(std::path::Path::new("/run/masq/bpf"), "test").unwrap()
 }
 
+impl Programs {
+    /// Puts a program where packets leave an interface, until the answer is dropped.
+    pub(crate) fn judge_what_leaves(
+        &mut self,
+        name: &str,
+        attachment: Attachment,
+    ) -> SchedClassifierLink {
+        let options = match attachment {
+            Attachment::Clsact => {
+                tc::qdisc_add_clsact(name).unwrap();
+                TcAttachOptions::Netlink(NlOptions::default())
+            }
+            Attachment::Auto | Attachment::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
+        };
+        let program = classifier(&mut self.ebpf, INGRESS).unwrap();
+        let id = program.attach_with_options(name, TcAttachType::Egress, options).unwrap();
+        program.take_link(id).unwrap()
+    }
+}
+
 /// A gateway that puts one address in the place of another.
 struct Simple {
     programs: Programs,
@@ -113,7 +133,8 @@ impl Simple {
                 self.memory.next_hops[usize::from(id.0)].store(&value);
             }
             self.port.packet(&punted.frame)[..punted.len].copy_from_slice(&bytes);
-            self.port.forward(punted.frame, punted.len, hop.id, PortId(hop.port.0));
+            let port = PortId(hop.port.0);
+            self.port.forward(punted.frame, punted.len, hop.id, port, punted.ticket);
         }
         self.port.flush();
     }
@@ -223,5 +244,18 @@ fn a_link_left_on_a_vanished_interface_is_replaced() {
         programs.attach_ingress(first, "uplink", true).unwrap();
         let (_, attached) = SchedClassifier::query_tcx("uplink", TcAttachType::Ingress).unwrap();
         assert_eq!(attached.len(), 1);
+    });
+}
+
+#[test]
+fn an_interface_that_takes_no_xdp_is_left_as_it_was() {
+    in_namespaces(|| {
+        run("ip link add uplink type bridge");
+        let mut programs = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
+        let index = crate::sys::interface_index("uplink").unwrap();
+        let error = programs.attach_xdp(index, "uplink").unwrap_err();
+        assert_eq!(error.to_string(), "cannot attach the eBPF program masq_xdp to uplink");
+        assert!(!pins().xdp(index).exists());
+        assert!(!run("ip link show dev uplink").contains("xdp"));
     });
 }

@@ -1,5 +1,6 @@
 //! The circumstances in which a frame arrives, and what became of it.
 
+use masq_flow::Ticket;
 use masq_flow::maps::{Counter, EarlyDrop, Role};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
 use zerocopy::IntoBytes;
@@ -71,6 +72,15 @@ pub struct Outcome {
     pub mark: u32,
 }
 
+impl Outcome {
+    /// The ticket of a packet that was punted.
+    #[must_use]
+    pub fn ticket(&self) -> Option<Ticket> {
+        let (header, _) = PuntHeader::split(&self.frame)?;
+        header.ticket()
+    }
+}
+
 /// A frame after a TC program, by the verdict alone.
 #[derive(Clone, Debug)]
 pub struct Ran {
@@ -120,6 +130,7 @@ pub(super) fn assert_punted_whole(
     flags.set(PuntFlags::OUTSIDE, context.outside);
     let length = if context.segment == 0 { frame.len() as u16 - 14 } else { 0 };
     let header = PuntHeader::new(reason, context.ifindex, flags, length, context.mark);
+    let header = header.with_ticket(outcome.ticket());
     let expected = [header.as_bytes(), frame].concat();
     assert_eq!(outcome.frame, expected);
 }

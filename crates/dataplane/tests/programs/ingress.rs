@@ -1,7 +1,7 @@
 //! Whose a packet is, by one packet of each kind.
 
 use masq_flow::maps::{EarlyDrop, InterfaceFlags};
-use masq_flow::punt::{LOCAL_MARK, PuntReason};
+use masq_flow::punt::{LOCAL_MARK, PuntHeader, PuntReason};
 use masq_wire::Protocol;
 use masq_wire::icmp::error::Report;
 use masq_wire::icmp::{kind, unreachable};
@@ -228,7 +228,7 @@ fn what_the_punt_port_cannot_carry_is_dropped() {
         let sized = |length: usize| {
             make::udp(at("192.168.1.3:1"), at("203.0.113.178:2"), &vec![7; length - 28])
         };
-        let longest = 3500 - 16 - 14;
+        let longest = 3500 - PuntHeader::LEN - 14;
         assert_eq!(rig.arrive(lan, &sized(longest)).became, Punted(PuntReason::Inside));
         assert_eq!(rig.arrive(lan, &sized(longest + 1)).became, Dropped(EarlyDrop::TooBig));
         // Segments are cut before the punt port; each has to fit.
@@ -248,7 +248,11 @@ fn bytes_of_a_device_without_link_layer_are_not_taken_for_a_packet() {
         // A test run cannot do without the Ethernet header, which is unreadable as IPv4.
         let outcome = rig.run("masq_ingress", Context::at(lan), &lan.frame(&datagram()));
         assert_eq!(outcome.became, Punted(PuntReason::Inside));
-        assert_eq!(outcome.frame[16..][..14], [&[0; 12], &[8, 0][..]].concat(), "an empty header");
+        assert_eq!(
+            outcome.frame[PuntHeader::LEN..][..14],
+            [&[0; 12], &[8, 0][..]].concat(),
+            "an empty header"
+        );
     });
 }
 

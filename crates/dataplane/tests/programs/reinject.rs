@@ -26,7 +26,8 @@ fn a_packet_for_the_host_arrives_once_more_with_a_mark() {
     in_network(|| {
         let mut rig = Rig::new();
         let wan = rig.wan;
-        let outcome = come_back(&mut rig, ReturnHeader::new(Return::Local { ifindex: wan.index }));
+        let outcome =
+            come_back(&mut rig, ReturnHeader::new(Return::Local { ifindex: wan.index }, None));
         assert_eq!(outcome.became, Became::ReturnedLocal);
         let expected = [&wan.mac[..], &[0; 6], &[8, 0], &datagram()].concat();
         assert_eq!((outcome.frame, outcome.mark), (expected, LOCAL_MARK));
@@ -39,8 +40,8 @@ fn what_cannot_leave_is_dropped_and_counted() {
         let mut rig = Rig::new();
         let (lan, wan) = (rig.lan, rig.wan);
         let mut unknown_kind = forward(TO_SERVER, wan.index).as_bytes().to_vec();
-        unknown_kind[4] = 9;
-        let local = ReturnHeader::new(Return::Local { ifindex: 9999 });
+        unknown_kind[2] = 0x30;
+        let local = ReturnHeader::new(Return::Local { ifindex: 9999 }, None);
         for (what, head, why) in [
             ("not ready", bytes(forward(UNRESOLVED, wan.index)), EarlyDrop::NextHop),
             ("empty", bytes(forward(NextHopId(100), wan.index)), EarlyDrop::NextHop),
@@ -64,7 +65,7 @@ fn come_back(rig: &mut Rig, header: ReturnHeader) -> Outcome {
 }
 
 fn forward(next_hop: NextHopId, ifindex: u32) -> ReturnHeader {
-    ReturnHeader::new(Return::Forward { next_hop, ifindex })
+    ReturnHeader::new(Return::Forward { next_hop, link: ifindex as u16 }, None)
 }
 
 fn bytes(header: ReturnHeader) -> Vec<u8> {

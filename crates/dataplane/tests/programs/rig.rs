@@ -7,9 +7,11 @@ pub(crate) use masq_dataplane::rig::{
     Became, Context, GATEWAY_INSIDE, OUTSIDE, Outcome, POOL, Port, Role, SERVER, TO_SERVER,
     TO_WORKSTATION, UNRESOLVED, WORKSTATION, index, ip, next_hop, run, settings,
 };
-use masq_flow::{Flags, Layout, PerDirection, Secret, Session, Slot, Writer};
+use masq_flow::punt::{PuntHeader, Return, ReturnHeader};
+use masq_flow::{Direction, Flags, Layout, PerDirection, Refused, Secret, Session, Slot, Writer};
 use masq_wire::make::at;
 use masq_wire::{Endpoint, Protocol, Tuple};
+use zerocopy::IntoBytes;
 
 /// Programs, maps, and a table to write to.
 pub(crate) struct Rig {
@@ -54,7 +56,27 @@ impl Rig {
     }
 
     pub(crate) fn enter(&mut self, session: &Session) -> Slot {
-        self.table.insert(1, session).unwrap()
+        self.try_enter(session).unwrap()
+    }
+
+    /// Enters a session none of whose packets is under way.
+    pub(crate) fn try_enter(&mut self, session: &Session) -> Result<Slot, Refused> {
+        let slot = self.table.insert(1, session)?;
+        Direction::ALL.iter().for_each(|direction| self.table.settle(slot, *direction));
+        Ok(slot)
+    }
+}
+
+impl Rig {
+    /// Has a punted packet come back from a worker that did nothing to it.
+    pub(crate) fn come_back(&mut self, punted: &Outcome) {
+        let (_, frame) = PuntHeader::split(&punted.frame).unwrap();
+        let wan = self.wan;
+        let to = Return::Forward { next_hop: TO_SERVER, link: wan.index as u16 };
+        let header = ReturnHeader::new(to, punted.ticket());
+        let frame = [header.as_bytes(), &frame[ReturnHeader::LEN..]].concat();
+        let outcome = self.run("masq_return", Context::at(wan), &frame);
+        assert_eq!(outcome.became, Became::Returned);
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 
 use masq_flow::maps::{EarlyDrop, InterfaceFlags};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason, Return, ReturnHeader};
-use masq_flow::{NextHopId, NextHopState, NextHopValue};
+use masq_flow::{Direction, NextHopId, NextHopState, NextHopValue, Session};
 use masq_wire::make::{self, at};
 use masq_wire::{Endpoint, Packet};
 use rustix::net::sockopt;
@@ -56,7 +56,13 @@ impl Wire {
 
     /// Sends something back as the worker would.
     fn send_back(&self, what: Return, packet: &[u8]) {
-        self.punt.send(&[ReturnHeader::new(what).as_bytes(), &[8, 0], packet].concat());
+        self.punt.send(&[ReturnHeader::new(what, None).as_bytes(), &[8, 0], packet].concat());
+    }
+
+    /// Says that nothing of a session is under way.
+    pub(crate) fn all_came_back(&self, session: &Session) {
+        let (slot, _) = self.rig.table.lookup(&session.original).unwrap();
+        Direction::ALL.iter().for_each(|direction| self.rig.table.settle(slot, *direction));
     }
 
     /// Makes a tun device that masq serves on the inside.
@@ -106,7 +112,7 @@ fn a_packet_to_a_tun_device_arrives_bare() {
         });
         let packet = make::udp(at("203.0.113.178:1"), at("10.9.0.2:2"), b"to the tunnel");
 
-        wire.send_back(Return::Forward { next_hop: id, ifindex: port.index }, &packet);
+        wire.send_back(Return::Forward { next_hop: id, link: port.index as u16 }, &packet);
 
         assert_eq!(tun.wait(|packet| holds(packet, b"to the tunnel")), packet);
     });

@@ -290,6 +290,7 @@ fn assert_left_to_engine(rig: &mut Rig, from: Port, packet: &[u8], why: PuntReas
     assert_eq!(rig.arrive_xdp(from, &frame), None, "XDP leaves it to TC: {what}");
     let outcome = rig.arrive_frame(Context::at(from), &frame);
     assert_eq!(outcome.became, Became::Punted(why), "{what}");
+    rig.come_back(&outcome);
 }
 
 fn fast_rig() -> Rig {

@@ -112,7 +112,7 @@ fn segments_and_checksums_that_are_left_to_hardware_come_out_right() {
 #[test]
 fn segments_that_do_not_fit_are_punted() {
     in_network(|| {
-        let (wire, _) = fast_wire(Protocol::UDP);
+        let (wire, session) = fast_wire(Protocol::UDP);
         let socket = workstation_socket();
         segment_by(&socket, 1400);
         let mut hop = next_hop(&wire.rig.wan, NextHopState::Ready);
@@ -123,11 +123,13 @@ fn segments_that_do_not_fit_are_punted() {
         wire.rig.next_hops[usize::from(TO_SERVER.0)].store(&hop);
         socket.send_to(&data, (SERVER, 53)).unwrap();
         until("they are punted", || wire.rig.punted(PuntReason::Mtu) == 1);
+        wire.all_came_back(&session);
         hop.mtu = 1400 + 28;
         wire.rig.next_hops[usize::from(TO_SERVER.0)].store(&hop);
         ip("link set wan mtu 1300");
         socket.send_to(&data, (SERVER, 53)).unwrap();
         until("they are punted", || wire.rig.punted(PuntReason::Mtu) == 2);
+        wire.all_came_back(&session);
 
         ip("link set wan mtu 1428");
         socket.send_to(&data, (SERVER, 53)).unwrap();
