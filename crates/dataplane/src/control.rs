@@ -22,12 +22,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, TryRecvError};
 
 use masq_core::{HostPort, Instant, Policy, PortId, Realm};
-use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role, Settings, SettingsFlags};
+use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::away::Remembered;
-use crate::fast_path::{Carriers, FastPath};
+use crate::fast_path::{Carriers, Way};
 use crate::netlink::{Heard, Netlink, NetlinkError, Watch, XdpFeatureWatch};
 use crate::options::{Configuration, Port, PortAddress, Surroundings};
 use crate::punt::PACKET_MAX;
@@ -45,6 +45,8 @@ pub(crate) enum Order {
     Prospect(Box<dyn Configuration>, Sender<Result<Prospect, ReloadError>>),
     /// Tell about the interfaces.
     Ports(Sender<Vec<PortStatus>>),
+    /// Tell what carries established sessions.
+    Ways(Sender<Vec<Way>>),
     /// Tell what the programs counted.
     Counts(Sender<ProgramCounts>),
     /// End the thread; what is attached stays.
@@ -290,6 +292,9 @@ impl Control {
                 Ok(Order::Ports(answer)) => {
                     let _ = answer.send(self.port_status());
                 }
+                Ok(Order::Ways(answer)) => {
+                    let _ = answer.send(self.ways());
+                }
                 Ok(Order::Counts(answer)) => {
                     let _ = answer.send(self.programs.counts());
                 }
@@ -424,33 +429,6 @@ impl Control {
         errors
     }
 
-    /// Chooses what carries established sessions, and has it carry them.
-    fn choose_carriers(&mut self) {
-        let mode = self.configuration.fast_path();
-        self.switch(mode != FastPath::Off);
-        let links = self.attached.keys().filter_map(|index| self.links.links().get(*index));
-        let links: Vec<_> = links.collect();
-        if self.carriers.choose(mode, &links, &mut self.programs) {
-            self.worker.send(Command::Redirects(self.carriers.taking_redirects()));
-        }
-    }
-
-    /// Switches the fast path on or off as a whole.
-    fn switch(&mut self, on: bool) {
-        let mut flags = SettingsFlags::from_bits_retain(self.settings.flags);
-        if flags.contains(SettingsFlags::FAST_PATH) == on {
-            return;
-        }
-        flags.set(SettingsFlags::FAST_PATH, on);
-        let settings = Settings { flags: flags.bits(), ..self.settings };
-        match self.programs.set_settings(&settings) {
-            Ok(()) => self.settings = settings,
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "the fast path cannot be switched");
-            }
-        }
-    }
-
     fn attach_one(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
         let known = self.state.filters().contains_key(&index);
         if !self.programs.is_tcx() {
@@ -467,7 +445,7 @@ impl Control {
         let name = self.links.links().get(index).map(|link| link.name.clone());
         let before = self.attached.remove(&index);
         tracing::info!(interface = before.map(|(name, _)| name), "detached");
-        self.programs.detach_xdp(index);
+        self.carriers.let_go(index, name.as_deref(), &self.programs, &mut self.state);
         self.programs.detach_ingress(index, name.as_deref());
         if let Err(error) = self.programs.set_interface(index, None) {
             tracing::warn!(%error, "cannot forget an interface");

@@ -12,6 +12,7 @@ use masq_flow::{Reader, Totals};
 use crate::attach::ProgramCounts;
 use crate::control::{Control, Order, PortStatus, Prospect, ReloadError};
 use crate::error::StartError;
+use crate::fast_path::Way;
 use crate::instance;
 use crate::options::Configuration;
 use crate::wake::WakingSender;
@@ -112,6 +113,17 @@ impl Handle {
     pub fn ports(&self) -> Result<Vec<PortStatus>, Ended> {
         let (sender, answer) = channel();
         self.orders.send(Order::Ports(sender));
+        answer.recv().map_err(|_| Ended)
+    }
+
+    /// What carries packets of established sessions, for each pair of interfaces.
+    ///
+    /// # Errors
+    ///
+    /// If the gateway has ended.
+    pub fn ways(&self) -> Result<Vec<Way>, Ended> {
+        let (sender, answer) = channel();
+        self.orders.send(Order::Ways(sender));
         answer.recv().map_err(|_| Ended)
     }
 

@@ -36,6 +36,7 @@ pub(crate) struct Belongings {
     pair: bool,
     state: bool,
     filters: BTreeSet<u32>,
+    untagging: BTreeSet<u32>,
 }
 
 /// Which of the places that all instances share there are at some moment.
@@ -120,12 +121,14 @@ impl Instance {
     /// What the instance has.
     pub(crate) fn note(&self) -> Belongings {
         let state = State::read(&self.state_path()).ok();
-        let filters = state.map(|state| state.filters().keys().copied().collect());
+        let filters = state.as_ref().map(|state| state.filters().keys().copied().collect());
+        let untagging = state.map(|state| state.untagging().clone());
         Belongings {
             pins: Pins::of(&self.bpffs(), &self.name).list().into_iter().collect(),
             pair: self.find_pair().is_some(),
             state: self.state_path().exists(),
             filters: filters.unwrap_or_default(),
+            untagging: untagging.unwrap_or_default(),
         }
     }
 
@@ -145,6 +148,10 @@ impl Instance {
         let filters = state.iter().flat_map(|state| state.filters().clone());
         let filters: Vec<_> =
             filters.filter(|(index, _)| !before.filters.contains(index)).collect();
+        let untagging: Vec<u32> = match &state {
+            Some(state) => state.untagging().difference(&before.untagging).copied().collect(),
+            None => Vec::new(),
+        };
         // Forwarding is turned off, if masq turned it on, while packets still cannot pass.
         if let Some(state) = state.filter(|_| !before.state) {
             for error in state.restore() {
@@ -159,6 +166,11 @@ impl Instance {
         if let Ok(mut netlink) = here {
             for (index, discipline) in filters {
                 remove_filter(&mut netlink, index, discipline);
+            }
+            for name in untagging.into_iter().filter_map(sys::interface_name) {
+                if let Err(error) = sys::ethtool::strip_vlan_tags(&name, true) {
+                    failed(format!("the change to VLAN tags on {name}"), error.into());
+                }
             }
             if let (Some(index), false) = (self.find_pair(), before.pair)
                 && let Err(error) = delete_link(&mut netlink, index)
@@ -176,6 +188,7 @@ impl Instance {
             pair: false,
             state: false,
             filters: BTreeSet::new(),
+            untagging: BTreeSet::new(),
         };
         self.remove_beyond(&nothing)
     }

@@ -56,7 +56,7 @@ pub use control::{PortStatus, ReloadError};
 pub use detach::{DetachError, detach};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::StartError;
-pub use fast_path::{FastPath, Why};
+pub use fast_path::{Carrier, FastPath, Way, Why};
 pub use handle::{DataplaneStats, Ended, Handle};
 pub use instance::RemoveError;
 pub use netlink::NetlinkError;

@@ -18,7 +18,7 @@ use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
-use crate::fast_path::{Carriers, FastPath};
+use crate::fast_path::{Carriers, FastPath, Surveyor};
 use crate::handle::Handle;
 use crate::instance::{self, Instance};
 use crate::netlink::{Netlink, Watch, create_pair};
@@ -78,7 +78,8 @@ impl Start {
         let bpffs = self.instance.bpffs();
         bpffs::ensure(&bpffs)?;
         let pins = Pins::create(&bpffs, &self.options.instance)?;
-        let mut programs = Programs::load(pins, self.options.layout, self.options.attachment)?;
+        let mut programs =
+            Programs::load(pins.clone(), self.options.layout, self.options.attachment)?;
         self.check_claims(&programs, &state, &ports)?;
 
         let own = self.make_pair(&mut netlink, &mut mirror)?;
@@ -103,7 +104,11 @@ impl Start {
         let sockets = sockets::in_use().unwrap_or_default();
         let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
         let readers = (Reader::new(memory.table.clone())?, engine.table().totals());
-        let router = adopt_next_hops(Router::new(mirror.clone(), memory.next_hops.len()), &memory);
+        let router = adopt_next_hops(
+            Router::new(mirror.clone(), memory.next_hops.len()),
+            &memory,
+            matches!(configuration.fast_path(), FastPath::Auto | FastPath::Xdp),
+        );
 
         let (commands, for_worker) = waking_channel().map_err(channel())?;
         let (wishes, from_worker) = waking_channel().map_err(channel())?;
@@ -132,7 +137,7 @@ impl Start {
             policy,
             sockets,
             settings,
-            carriers: Carriers::new(),
+            carriers: Carriers::new(Surveyor::new(pins)),
         };
         control.enter_addresses(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
@@ -332,12 +337,16 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
         .map_err(|error| StartError::system("get random numbers")(error.into()))
 }
 
-/// Takes over the next hops of a predecessor; what cannot be told is emptied.
-fn adopt_next_hops(mut router: Router, memory: &SharedMemory) -> Router {
+/// Takes over the next hops of a predecessor; what cannot be told is emptied. Unless `redirects` from
+/// XDP may go on, they end here, before XDP does.
+fn adopt_next_hops(mut router: Router, memory: &SharedMemory, redirects: bool) -> Router {
     router.set_now(clock::now());
     for (number, entry) in memory.next_hops.iter().enumerate().skip(1) {
         let old = entry.load().unwrap_or_default();
         let id = NextHopId(number as u16);
+        if old.xdp && !redirects {
+            entry.store(&NextHopValue { xdp: false, ..old });
+        }
         if old.state != NextHopState::Empty && !router.adopt(id, &old) {
             let generation = old.generation.wrapping_add(1);
             entry.store(&NextHopValue { generation, ..NextHopValue::default() });

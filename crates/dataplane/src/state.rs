@@ -1,11 +1,11 @@
 //! What has to be remembered between runs and cannot be seen in the kernel: which settings masq
-//! changed and what they were before, which filters it put on interfaces where links cannot be
-//! pinned, and in which network namespace the instance lives.
+//! changed and what they were before, which interfaces it told to leave VLAN tags alone, which filters
+//! it put on interfaces where links cannot be pinned, and in which network namespace the instance lives.
 //!
 //! A small text file `<run>/<instance>.state`, one fact a line, written before the change is made, so
 //! that a crash in between restores too much rather than too little.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,8 @@ struct Facts {
     namespace: Option<u64>,
     /// Interfaces with a clsact filter, and whether masq made the queueing discipline too.
     filters: BTreeMap<u32, bool>,
+    /// Interfaces that were told to leave VLAN tags in what arrives.
+    untagging: BTreeSet<u32>,
     /// Settings as they were before masq changed them.
     saved: BTreeMap<String, String>,
 }
@@ -70,6 +72,21 @@ impl State {
             Some(_) => self.write(),
             None => Ok(()),
         }
+    }
+
+    /// The interfaces that were told to leave VLAN tags in what arrives, and took them off before.
+    pub(crate) fn untagging(&self) -> &BTreeSet<u32> {
+        &self.facts.untagging
+    }
+
+    /// Notes that an interface is about to be told to leave VLAN tags in.
+    pub(crate) fn add_untagging(&mut self, index: u32) -> io::Result<()> {
+        if self.facts.untagging.insert(index) { self.write() } else { Ok(()) }
+    }
+
+    /// Notes that an interface does as it did.
+    pub(crate) fn remove_untagging(&mut self, index: u32) -> io::Result<()> {
+        if self.facts.untagging.remove(&index) { self.write() } else { Ok(()) }
     }
 
     /// Changes a kernel setting, remembering what it was before the first change.
@@ -127,6 +144,7 @@ impl Facts {
                         facts.filters.insert(index, discipline == DISCIPLINE);
                     }
                 }
+                Some(("vlan-tags", index)) => facts.untagging.extend(index.parse::<u32>().ok()),
                 Some(("sysctl", setting)) => {
                     let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
                     facts.saved.insert(name.to_owned(), value.to_owned());
@@ -142,8 +160,9 @@ impl Facts {
         let filters = self.filters.iter().map(|(index, discipline)| {
             format!("filter {index}{}\n", if *discipline { " qdisc" } else { "" })
         });
+        let untagging = self.untagging.iter().map(|index| format!("vlan-tags {index}\n"));
         let saved = self.saved.iter().map(|(name, value)| format!("sysctl {name}={value}\n"));
-        namespace.chain(filters).chain(saved).collect()
+        namespace.chain(filters).chain(untagging).chain(saved).collect()
     }
 }
 
@@ -156,7 +175,8 @@ mod tests {
     #[test]
     fn facts_survive_being_written_and_read() {
         let filters = [(3, false), (4, true)].into();
-        let mut facts = Facts { namespace: Some(77), filters, ..Facts::default() };
+        let untagging = [5].into();
+        let mut facts = Facts { namespace: Some(77), filters, untagging, ..Facts::default() };
         facts.saved.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
         facts.saved.insert("net/ipv4/ip_local_reserved_ports".to_owned(), String::new());
         assert_eq!(Facts::parse(&facts.to_text()), facts);

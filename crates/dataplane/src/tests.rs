@@ -7,7 +7,6 @@ use std::path::Path;
 
 use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
 use masq_flow::Layout;
-use masq_flow::maps::Counter;
 
 use super::*;
 use crate::testing::{
@@ -18,9 +17,9 @@ use crate::testing::{
 /// Interfaces by name, and the policy that a user without a configuration gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Plain {
-    inside: &'static str,
-    outside: &'static str,
-    fast_path: FastPath,
+    pub(crate) inside: &'static str,
+    pub(crate) outside: &'static str,
+    pub(crate) fast_path: FastPath,
 }
 
 pub(crate) const PLAIN: Plain = Plain { inside: "lan", outside: "wan", fast_path: FastPath::Off };
@@ -62,7 +61,7 @@ impl Configuration for Plain {
     }
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { layout: Layout::for_sessions(4096), ..Options::new("test") }
 }
 
@@ -71,7 +70,7 @@ fn gateway() -> Handle {
 }
 
 /// Everything of masq that can be seen from outside.
-fn traces() -> Vec<String> {
+pub(crate) fn traces() -> Vec<String> {
     let mut traces = Vec::new();
     let links = run("ip -o link show");
     traces.extend(links.lines().filter(|line| line.contains("masq")).map(str::to_owned));
@@ -445,40 +444,5 @@ fn a_gateway_without_its_punt_port_ends() {
             tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"),
             "and can be started anew"
         );
-    });
-}
-
-fn carried(gateway: &Handle, counter: Counter) -> u64 {
-    gateway.stats().unwrap().programs.counters[counter as usize]
-}
-
-/// Hosts whose ends take redirects, and send complete packets.
-fn hosts_fit_for_xdp() {
-    for host in ["inside", "outside"] {
-        run(&format!("ip netns exec {host} ethtool -K eth0 gro on tx off"));
-    }
-}
-
-#[test]
-fn xdp_carries_sessions_where_it_is_asked_for_and_outlives_the_daemon() {
-    in_namespaces(|| {
-        gateway_topology();
-        hosts_fit_for_xdp();
-        let before = traces();
-        let xdp = || Box::new(Plain { fast_path: FastPath::Xdp, ..PLAIN });
-        let first = start(options(), xdp()).unwrap();
-        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
-        let pings = "ip netns exec inside ping -c 20 -i 0.01 -W 1 203.0.113.178";
-        run(pings);
-        let by_xdp = carried(&first, Counter::TranslatedXdp);
-        assert!(by_xdp >= 20, "{by_xdp}");
-        first.stop();
-        let second = start(options(), xdp()).unwrap();
-        run(pings);
-        let by_both = carried(&second, Counter::TranslatedXdp);
-        assert!(by_both >= by_xdp + 20, "{by_xdp}, then {by_both}");
-        second.stop();
-        detach(Path::new(RUN), "test").unwrap();
-        assert!(comes_true(|| traces() == before), "{:?}", traces());
     });
 }

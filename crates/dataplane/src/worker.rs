@@ -49,8 +49,8 @@ pub(crate) enum Command {
     Picture(Box<Mirror>),
     /// A new policy; the answer says what it means for the sessions.
     Apply(Box<Policy>, Option<PlanSender>),
-    /// The links that take what XDP redirects to them.
-    Redirects(BTreeSet<u32>),
+    /// The links that take what XDP redirects to them; the answer says that the programs know.
+    Redirects(BTreeSet<u32>, Sender<()>),
     /// The ports that the host's own sockets use.
     Sockets(BTreeSet<HostPort>),
     /// A look at the engine, which must be short.
@@ -214,7 +214,11 @@ impl Worker {
                     self.engine.apply(*policy);
                     self.asking.extend(answer);
                 }
-                Ok(Command::Redirects(links)) => self.router.set_redirects(links),
+                Ok(Command::Redirects(links, known)) => {
+                    self.router.set_redirects(links);
+                    self.tell_next_hops(now);
+                    let _ = known.send(());
+                }
                 Ok(Command::Sockets(ports)) => {
                     self.sockets.ports.clone_from(&ports);
                     self.engine.handle_sockets(ports);

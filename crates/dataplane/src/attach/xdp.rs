@@ -16,17 +16,16 @@ use super::{AttachError, Failure, Programs, undisturbed};
 use crate::clock;
 
 impl Programs {
-    /// Attaches `masq_xdp` to an interface, or replaces what a predecessor attached there; gives the
-    /// program's number. After an error nothing is attached.
-    pub(crate) fn attach_xdp(&mut self, index: u32, name: &str) -> Result<u32, AttachError> {
+    /// Attaches `masq_xdp` to an interface, or replaces what a predecessor attached there. After an
+    /// error nothing is attached.
+    pub(crate) fn attach_xdp(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
         let pin = self.pins.xdp(index);
         let program = xdp(&mut self.ebpf, XDP);
         let attached = program.map_err(Into::into).and_then(|program| {
             if program.fd().is_err() {
                 undisturbed(|| program.load())?;
             }
-            attach_xdp(program, index, &pin)?;
-            Ok(program.info()?.id())
+            attach_xdp(program, index, &pin)
         });
         attached.map_err(|source| {
             self.detach_xdp(index);

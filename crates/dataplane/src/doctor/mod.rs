@@ -2,7 +2,7 @@
 //!
 //! Each check looks at one thing, changes nothing, and says what to do.
 
-mod netfilter;
+pub(crate) mod netfilter;
 
 use core::fmt;
 
@@ -10,6 +10,8 @@ use masq_core::Realm;
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::CapabilitySet;
 
+use crate::attach::Pins;
+use crate::fast_path::{Carrier, Surveyor, Verdicts, Way, Why};
 use crate::netlink::Netlink;
 use crate::options::{Configuration, Options, Port};
 use crate::punt::PACKET_MAX;
@@ -56,6 +58,7 @@ pub fn doctor(options: &Options, configuration: Option<&dyn Configuration>) -> V
         Ok(mirror) => {
             if let Some(configuration) = configuration {
                 checks.extend(interfaces(configuration, mirror));
+                checks.extend(fast_path(options, configuration, mirror));
             }
             checks.push(ipv6(configuration, mirror));
         }
@@ -195,6 +198,29 @@ fn interface(port: &Port) -> Check {
     } else {
         ok("interface", format!("{name} is up"))
     }
+}
+
+/// What would carry established sessions, for each pair of interfaces.
+fn fast_path(options: &Options, configuration: &dyn Configuration, mirror: &Mirror) -> Vec<Check> {
+    let mode = configuration.fast_path();
+    let ports = control::surroundings(configuration, mirror, [0; 2]).ports;
+    let links: Vec<_> = ports.iter().filter_map(|port| mirror.links().get(port.id.0)).collect();
+    let pins = Pins::of(&options.run.join("bpf"), &options.instance);
+    let facts = Surveyor::new(pins).survey(mirror.links(), &links);
+    let ports: Vec<_> =
+        ports.iter().map(|port| (port.id.0, port.name.as_str(), port.side)).collect();
+    let check = |Way { from, to, carrier }| {
+        let found = format!("{from} → {to}: {carrier}");
+        match &carrier {
+            Carrier::Tc { interface, why: Why::Foreign { .. } } => warning(
+                "fast-path",
+                found,
+                format!("ip link set dev {interface} xdp off, if nobody needs that program"),
+            ),
+            Carrier::Engine | Carrier::Tc { .. } | Carrier::Xdp => ok("fast-path", found),
+        }
+    };
+    Verdicts::forecast(mode, &facts).ways(mode, &ports).into_iter().map(check).collect()
 }
 
 /// Inside hosts with IPv6 go out untranslated, because masq leaves IPv6 to the kernel.

@@ -4,6 +4,7 @@
 //! another translator would wait for packets that never come, or fight over those that do.
 
 use core::ops::ControlFlow;
+use std::collections::BTreeSet;
 use std::io;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NlasIterator};
@@ -39,6 +40,19 @@ pub(crate) fn chains() -> io::Result<Vec<Chain>> {
         }
     })?;
     Ok(chains)
+}
+
+/// The interfaces with a chain that judges what leaves by them (family `netdev`, hook `egress`).
+pub(crate) fn egress_devices() -> io::Result<BTreeSet<String>> {
+    const GET_CHAIN: u16 = SUBSYSTEM_NF_TABLES << 8 | 4;
+    let mut devices = BTreeSet::new();
+    let question = [FAMILY_NETDEV, 0, 0, 0];
+    dump(protocols::NETLINK_NETFILTER, GET_CHAIN, &question, |_, message| {
+        if let (Some(&FAMILY_NETDEV), Some(attributes)) = (message.first(), message.get(4..)) {
+            devices.extend(egress_devices_of(attributes));
+        }
+    })?;
+    Ok(devices)
 }
 
 /// How many policies of xfrm (IPsec) there are.
@@ -86,6 +100,30 @@ fn chain(attributes: &[u8]) -> Option<Chain> {
     Some(Chain { name: format!("{table} {name}"), hook: hook?, kind, rules })
 }
 
+/// The devices of a chain, if it is at the egress hook.
+fn egress_devices_of(chain: &[u8]) -> Vec<String> {
+    const HOOK: u16 = 4;
+    const NUMBER: u16 = 1;
+    const DEVICE: u16 = 3;
+    const DEVICES: u16 = 4;
+    const NESTED: u16 = 1 << 15;
+    const EGRESS: u32 = 1;
+    let hook = NlasIterator::new(chain).flatten().find(|found| found.kind() & !NESTED == HOOK);
+    let (mut devices, mut egress) = (Vec::new(), false);
+    for attribute in hook.iter().flat_map(|hook| NlasIterator::new(hook.value()).flatten()) {
+        match attribute.kind() & !NESTED {
+            NUMBER => egress = number(attribute.value()) == Some(EGRESS),
+            DEVICE => devices.push(text(attribute.value())),
+            DEVICES => {
+                let names = NlasIterator::new(attribute.value()).flatten();
+                devices.extend(names.map(|name| text(name.value())));
+            }
+            _ => {}
+        }
+    }
+    if egress { devices } else { Vec::new() }
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
 }
@@ -121,11 +159,28 @@ fn dump(
 const SUBSYSTEM_NF_TABLES: u16 = 10;
 const FAMILY_INET: u8 = 1;
 const FAMILY_IPV4: u8 = 2;
+const FAMILY_NETDEV: u8 = 5;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{in_namespaces, run};
+
+    #[test]
+    fn interfaces_whose_egress_is_filtered_are_found() {
+        in_namespaces(|| {
+            run("ip link add wan type bridge");
+            run("nft add table netdev shaping");
+            run(
+                "nft add chain netdev shaping in { type filter hook ingress device wan priority 0 ; }",
+            );
+            assert_eq!(egress_devices().unwrap(), BTreeSet::new());
+            run(
+                "nft add chain netdev shaping out { type filter hook egress device wan priority 0 ; }",
+            );
+            assert_eq!(egress_devices().unwrap(), BTreeSet::from(["wan".to_owned()]));
+        });
+    }
 
     #[test]
     fn base_chains_are_found_with_their_hooks() {

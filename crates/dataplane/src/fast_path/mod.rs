@@ -10,101 +10,354 @@
 //!   where it arrives   masq_xdp is attached in the driver          Facts::arriving
 //!   where it leaves    the next hop's entry says "takes redirects" Facts::leaving
 //! ```
+//!
+//! Each has reasons against it ([`Why`]), and the first one found is what is shown for the pair.
+//!
+//! # A redirect that nobody takes
+//!
+//! The kernel drops such a frame, and tells neither the program nor the gateway. A veth is the usual
+//! case: it takes redirects only while its *other* end works in NAPI, which somebody in another
+//! namespace may end at any time. No probe is needed to see that, and no packet is risked: the kernel
+//! decides by a feature of the interface itself (`NDO_XMIT`), which follows the other end, and it
+//! tells that feature to whoever asks (the `netdev` family, Linux 6.3) and announces each change of
+//! it. The control thread listens. So redirects go only where the kernel says that it takes them, and
+//! what is lost when it ceases to is what arrives until the announcement has been read and the next
+//! hops are rewritten: less than a millisecond on an idle machine. Older kernels do not say; there,
+//! nothing is redirected from XDP.
+//!
+//! Features are announced; queueing disciplines, filters and foreign programs are looked at every two
+//! seconds. While no daemon runs, nobody listens: TC and XDP go on as they are.
+//!
+//! # Order of changes
+//!
+//! An interface that is to lose its program first loses the redirects to it, because some drivers
+//! take them only while they have one; then the program goes. One that gets a program gets
+//! redirects when that has worked, and the kernel says so. A program is attached whole or not at all,
+//! and never in the place of another's.
 
 mod choice;
+mod follow;
+mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use choice::{FastPath, Why};
 
 pub(crate) use choice::Facts;
+use choice::Occupant;
+pub(crate) use survey::Surveyor;
+
+use core::fmt;
+use core::time::Duration;
+
+use masq_core::{Instant, Realm};
 
 use crate::attach::Programs;
+use crate::control::Chain;
 use crate::netlink::XdpFeatureWatch;
-use crate::routes::Link;
+use crate::routes::{Link, Links};
+use crate::state::State;
+use crate::sys::ethtool;
 
-/// What carries the packets that arrive on the interfaces that are served.
+/// What carries packets of established sessions from one interface to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where they arrive.
+    pub from: String,
+    /// Where they leave.
+    pub to: String,
+    /// What carries them.
+    pub carrier: Carrier,
+}
+
+/// What carries packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The engine, because the fast path is off.
+    Engine,
+    /// The TC program, because of that interface.
+    Tc {
+        /// The interface that XDP is not possible with.
+        interface: String,
+        /// Why not.
+        why: Why,
+    },
+    /// The XDP program.
+    Xdp,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine => write!(f, "the engine, because {}", Why::Mode.of("")),
+            Self::Tc { interface, why } => write!(f, "TC, because {}", why.of(interface)),
+            Self::Xdp => f.write_str("XDP"),
+        }
+    }
+}
+
+/// What carries the packets of the interfaces that are served.
 #[derive(Debug)]
 pub(crate) struct Carriers {
-    watch: Option<XdpFeatureWatch>,
+    surveyor: Surveyor,
+    mode: FastPath,
+    verdicts: Verdicts,
+    /// When an interface that refused the program is asked again.
+    refused: BTreeMap<u32, Instant>,
+    /// When an interface that ceased to take redirects is believed again that it does.
+    ceased: BTreeMap<u32, Instant>,
+}
+
+/// Whether XDP may take what arrives at an interface, and whether the interface takes what XDP
+/// redirects to it; or why not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdicts {
     arriving: BTreeMap<u32, Result<(), Why>>,
     leaving: BTreeMap<u32, Result<(), Why>>,
 }
 
-impl Carriers {
-    /// Begins with XDP nowhere, in the network namespace of the calling thread.
-    pub(crate) fn new() -> Self {
-        let watch = XdpFeatureWatch::open()
-            .inspect_err(|error| {
-                tracing::debug!(%error, "the kernel does not say what takes redirects");
-            })
-            .ok();
-        Self { watch, arriving: BTreeMap::new(), leaving: BTreeMap::new() }
+impl Verdicts {
+    /// What is chosen if everything that is tried works.
+    pub(crate) fn forecast(mode: FastPath, facts: &BTreeMap<u32, Facts>) -> Self {
+        let arriving = facts.iter().map(|(index, facts)| (*index, facts.arriving(mode)));
+        let leaving = facts.iter().map(|(index, facts)| (*index, facts.leaving()));
+        Self { arriving: arriving.collect(), leaving: leaving.collect() }
     }
 
-    /// What announces that interfaces can do more or less than before.
-    pub(crate) fn watch(&self) -> Option<&XdpFeatureWatch> {
-        self.watch.as_ref()
-    }
-
-    /// Chooses anew; true if other interfaces than before take redirects.
-    pub(crate) fn choose(
-        &mut self,
-        mode: FastPath,
-        links: &[&Link],
-        programs: &mut Programs,
-    ) -> bool {
-        let before = self.taking_redirects();
-        let served: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
-        self.arriving.retain(|index, _| served.contains(index));
-        self.leaving.retain(|index, _| served.contains(index));
-        let facts = self.survey(links);
-        for (link, facts) in links.iter().zip(&facts) {
-            self.settle(mode, link, facts, programs);
+    /// What carries packets of sessions between those interfaces, each way.
+    pub(crate) fn ways(&self, mode: FastPath, ports: &[(u32, &str, Realm)]) -> Vec<Way> {
+        let mut ways = Vec::new();
+        for (from, arriving, side) in ports {
+            for (to, leaving, other_side) in ports {
+                // Between two outsides nothing is translated.
+                if (side, other_side) == (&Realm::Outside, &Realm::Outside) {
+                    continue;
+                }
+                let because = |interface: &str, why: &Why| Carrier::Tc {
+                    interface: interface.to_owned(),
+                    why: why.clone(),
+                };
+                let carrier = match (mode, self.arriving.get(from), self.leaving.get(to)) {
+                    (FastPath::Off, ..) => Carrier::Engine,
+                    (_, Some(Err(why)), _) => because(arriving, why),
+                    (_, _, Some(Err(why))) => because(leaving, why),
+                    (_, Some(Ok(())), Some(Ok(()))) => Carrier::Xdp,
+                    // It is not served.
+                    (_, None, _) | (_, _, None) => continue,
+                };
+                let (from, to) = ((*arriving).to_owned(), (*leaving).to_owned());
+                ways.push(Way { from, to, carrier });
+            }
         }
-        // A program of its own is what some drivers need to take redirects.
-        let facts = self.survey(links);
-        for (link, facts) in links.iter().zip(&facts) {
-            self.leaving.insert(link.index, facts.leaving());
-        }
-        self.taking_redirects() != before
+        ways
     }
 
-    /// The interfaces that take what XDP redirects to them.
-    pub(crate) fn taking_redirects(&self) -> BTreeSet<u32> {
+    fn taking_redirects(&self) -> BTreeSet<u32> {
         let taking = self.leaving.iter().filter(|(_, leaving)| leaving.is_ok());
         taking.map(|(index, _)| *index).collect()
     }
 
-    /// Attaches or detaches XDP on an interface.
-    fn settle(&mut self, mode: FastPath, link: &Link, facts: &Facts, programs: &mut Programs) {
-        let (index, interface) = (link.index, &link.name);
-        let was = self.arriving.get(&index);
-        let mut choice = facts.arriving(mode);
-        if choice == Ok(()) && was != Some(&Ok(())) {
-            match programs.attach_xdp(index, interface) {
-                Ok(_) => tracing::info!(interface, "XDP carries what arrives"),
-                Err(error) => {
-                    let error = crate::control::Chain(&error).to_string();
-                    tracing::warn!(interface, error, "XDP cannot be attached; TC carries packets");
-                    choice = Err(Why::Refused { error });
-                }
-            }
-        } else if choice.is_err() && was.is_none_or(Result::is_ok) {
-            // A predecessor may have attached it.
-            programs.detach_xdp(index);
-        }
-        self.arriving.insert(index, choice);
+    fn is_on(&self, index: u32) -> bool {
+        self.arriving.get(&index) == Some(&Ok(()))
     }
 
-    fn survey(&self, links: &[&Link]) -> Vec<Facts> {
-        let features = self.watch.as_ref().and_then(|watch| watch.all().ok());
-        let facts = |link: &&Link| Facts {
-            kind: link.kind.clone(),
-            layer3: link.layer3,
-            mtu: link.mtu,
-            features: features.as_ref().and_then(|all| all.get(&link.index)).copied(),
-        };
-        links.iter().map(facts).collect()
+    fn gains(&self, before: &Self, index: u32) -> bool {
+        self.is_on(index) && !before.is_on(index)
+    }
+
+    /// Of an interface that was not known before, a predecessor may have attached the program.
+    fn loses(&self, before: &Self, index: u32) -> bool {
+        !self.is_on(index) && (before.is_on(index) || !before.arriving.contains_key(&index))
     }
 }
+
+impl Carriers {
+    /// Begins with XDP nowhere.
+    pub(crate) fn new(surveyor: Surveyor) -> Self {
+        let (mode, verdicts) = (FastPath::Off, Verdicts::default());
+        Self { surveyor, mode, verdicts, refused: BTreeMap::new(), ceased: BTreeMap::new() }
+    }
+
+    /// What announces that interfaces can do more or less than before.
+    pub(crate) fn watch(&self) -> Option<&XdpFeatureWatch> {
+        self.surveyor.watch()
+    }
+
+    /// What carries packets between those interfaces.
+    pub(crate) fn ways(&self, ports: &[(u32, &str, Realm)]) -> Vec<Way> {
+        self.verdicts.ways(self.mode, ports)
+    }
+
+    /// Chooses anew for the served links, attaches and detaches, and tells which links take
+    /// redirects when that changes; where told so, `tell` waits until no others are made any more.
+    pub(crate) fn follow(
+        &mut self,
+        now: Instant,
+        mode: FastPath,
+        (all, links): (&Links, &[&Link]),
+        (programs, state): (&mut Programs, &mut State),
+        tell: impl Fn(BTreeSet<u32>, bool),
+    ) {
+        if mode != self.mode {
+            (self.refused, self.ceased) = Default::default();
+        }
+        self.mode = mode;
+        let mut facts = self.survey(all, links);
+        let mut next = Verdicts::forecast(mode, &facts);
+        self.remember(now, &mut next);
+        let before = core::mem::take(&mut self.verdicts);
+
+        let mut redirects = before.taking_redirects();
+        redirects.retain(|index| next.leaving.get(index) == Some(&Ok(())));
+        redirects.retain(|index| !next.loses(&before, *index));
+        if redirects != before.taking_redirects() {
+            tell(redirects.clone(), true);
+        }
+        let mut gained = false;
+        for link in links {
+            let (index, interface) = (link.index, &link.name);
+            let lost = facts.get(&index).is_some_and(|facts| facts.program == Occupant::Nobody);
+            if next.is_on(index) && (lost || next.gains(&before, index)) {
+                let tags_apart = facts.get(&index).is_some_and(Facts::keeps_tags_apart);
+                let choice = attach(index, interface, tags_apart, programs, state);
+                if choice.is_err() {
+                    self.refused.insert(index, now + RETRY);
+                }
+                next.arriving.insert(index, choice);
+                gained = true;
+            } else if next.loses(&before, index) {
+                detach(index, Some(interface), programs, state);
+            }
+        }
+        if gained {
+            // Some drivers take redirects since they have a program.
+            facts = self.survey(all, links);
+            next.leaving = Verdicts::forecast(mode, &facts).leaving;
+            self.remember(now, &mut next);
+        }
+        if next.taking_redirects() != redirects {
+            tell(next.taking_redirects(), false);
+        }
+        for link in links {
+            report(mode, link, &before, &next);
+        }
+        self.verdicts = next;
+    }
+
+    /// Takes XDP off an interface that is not served any more; it may be gone.
+    pub(crate) fn let_go(
+        &mut self,
+        index: u32,
+        name: Option<&str>,
+        programs: &Programs,
+        state: &mut State,
+    ) {
+        self.verdicts.arriving.remove(&index);
+        self.verdicts.leaving.remove(&index);
+        detach(index, name, programs, state);
+    }
+
+    fn survey(&mut self, all: &Links, links: &[&Link]) -> BTreeMap<u32, Facts> {
+        match self.mode {
+            FastPath::Auto | FastPath::Xdp => self.surveyor.survey(all, links),
+            // Nothing of it matters.
+            FastPath::Off | FastPath::Tc => {
+                links.iter().map(|link| (link.index, Facts::default())).collect()
+            }
+        }
+    }
+
+    /// Keeps to what failed a short time ago.
+    fn remember(&mut self, now: Instant, next: &mut Verdicts) {
+        self.refused.retain(|_, due| *due > now);
+        self.ceased.retain(|_, due| *due > now);
+        for index in self.refused.keys() {
+            let before = self.verdicts.arriving.get(index);
+            if let (Some(Err(why)), true) = (before, next.is_on(*index)) {
+                next.arriving.insert(*index, Err(why.clone()));
+            }
+        }
+        for (index, leaving) in &mut next.leaving {
+            let before = self.verdicts.leaving.get(index);
+            match (before, &leaving) {
+                (Some(Ok(())), Err(Why::NoRedirects { .. })) => {
+                    self.ceased.insert(*index, now + REST);
+                }
+                (Some(Err(why)), Ok(())) if self.ceased.contains_key(index) => {
+                    *leaving = Err(why.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Attaches `masq_xdp`; after an error everything is as before.
+fn attach(
+    index: u32,
+    interface: &str,
+    tags_apart: bool,
+    programs: &mut Programs,
+    state: &mut State,
+) -> Result<(), Why> {
+    // Tags that the device takes off stand beside the frame, where XDP does not see them.
+    if !tags_apart && ethtool::strips_vlan_tags(interface).unwrap_or(false) {
+        let noted = state.add_untagging(index).map_err(|_| Why::Tags);
+        if noted
+            .and_then(|()| ethtool::strip_vlan_tags(interface, false).map_err(|_| Why::Tags))
+            .is_err()
+        {
+            detach(index, Some(interface), programs, state);
+            return Err(Why::Tags);
+        }
+    }
+    programs.attach_xdp(index, interface).map_err(|error| {
+        detach(index, Some(interface), programs, state);
+        Why::Refused { error: Chain(&error).to_string() }
+    })
+}
+
+/// Takes `masq_xdp` off an interface, and restores what was changed for it.
+fn detach(index: u32, interface: Option<&str>, programs: &Programs, state: &mut State) {
+    programs.detach_xdp(index);
+    if state.untagging().contains(&index) {
+        if let Some(Err(error)) = interface.map(|name| ethtool::strip_vlan_tags(name, true)) {
+            tracing::warn!(interface, %error, "VLAN tags cannot be left to the device again");
+        }
+        let _ = state.remove_untagging(index);
+    }
+}
+
+fn report(mode: FastPath, link: &Link, before: &Verdicts, next: &Verdicts) {
+    let interface = &link.name;
+    let wanted = mode == FastPath::Xdp;
+    let (was, is) = (before.arriving.get(&link.index), next.arriving.get(&link.index));
+    match is {
+        _ if was == is => {}
+        Some(Ok(())) => tracing::info!(interface, "XDP carries what arrives"),
+        Some(Err(Why::Mode)) | None => {}
+        Some(Err(why)) if wanted || why.is_trouble() || was == Some(&Ok(())) => {
+            tracing::warn!(interface, "TC carries what arrives, because {}", why.of(interface));
+        }
+        Some(Err(why)) => {
+            tracing::info!(interface, "TC carries what arrives, because {}", why.of(interface));
+        }
+    }
+    let (was, is) = (before.leaving.get(&link.index), next.leaving.get(&link.index));
+    match is {
+        _ if was == is || mode != FastPath::Xdp && mode != FastPath::Auto => {}
+        Some(Ok(())) => tracing::info!(interface, "takes what XDP redirects to it"),
+        Some(Err(why)) if wanted || was == Some(&Ok(())) => {
+            tracing::warn!(interface, "TC carries what leaves, because {}", why.of(interface));
+        }
+        Some(Err(_)) | None => {}
+    }
+}
+
+/// How long an interface that refused the program is left alone.
+const RETRY: Duration = Duration::from_secs(60);
+/// How long an interface that ceased to take redirects gets none. Its other end may be somebody's
+/// who switches to and fro.
+const REST: Duration = Duration::from_secs(5);

@@ -21,6 +21,11 @@ use super::dialogue::{self, Header};
 pub(crate) struct XdpFeatures(u64);
 
 impl XdpFeatures {
+    #[cfg(test)]
+    pub(crate) const ALL: Self = Self(!0);
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self(0);
+
     /// A program can be attached in the driver, and can redirect.
     pub(crate) fn is_native(self) -> bool {
         const BASIC: u64 = 1;
@@ -59,7 +64,7 @@ impl XdpFeatureWatch {
             ControlFlow::Break(())
         })?;
         let family = family.map(u16::from_ne_bytes).ok_or(io::ErrorKind::InvalidData)?;
-        let mut announcements = self::socket()?;
+        let announcements = self::socket()?;
         announcements.set_non_blocking(true)?;
         announcements.add_membership(group.ok_or(io::ErrorKind::InvalidData)?)?;
         Ok(Self { family, announcements })

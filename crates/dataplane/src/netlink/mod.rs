@@ -10,6 +10,7 @@
 mod clsact;
 mod device;
 pub(crate) mod dialogue;
+mod egress;
 mod features;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use crate::routes::{Change, Mirror, Placement, decode};
 
 pub(crate) use device::{PuntPair, create_pair, delete_link};
+pub(crate) use egress::Disciplines;
 pub(crate) use features::{XdpFeatureWatch, XdpFeatures};
 pub(crate) use watch::{Heard, Watch};
 

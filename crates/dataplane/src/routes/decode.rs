@@ -75,12 +75,15 @@ fn link(message: &LinkMessage) -> Option<Link> {
         no_arp: flag(LinkFlags::Noarp),
         master: None,
         vrf_table: None,
+        vlan_of: None,
         kind: String::new(),
     };
+    let mut below = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(mac) => link.mac = mac.as_slice().try_into().ok(),
+            LinkAttribute::Link(index) => below = Some(*index),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(master) => link.master = Some(*master),
             LinkAttribute::LinkInfo(infos) => {
@@ -100,6 +103,7 @@ fn link(message: &LinkMessage) -> Option<Link> {
             _ => {}
         }
     }
+    link.vlan_of = below.filter(|_| link.kind == "vlan");
     Some(link)
 }
 

@@ -28,6 +28,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// The routing table that this interface stands for, when it is a VRF.
     pub vrf_table: Option<u32>,
+    /// The interface that it is a VLAN of.
+    pub vlan_of: Option<u32>,
     /// What made it: `veth`, `bridge`, `tun` …; empty for hardware.
     pub kind: String,
 }
@@ -156,6 +158,7 @@ pub(crate) mod tests {
             no_arp: false,
             master: None,
             vrf_table: None,
+            vlan_of: None,
             kind: String::new(),
         }
     }
