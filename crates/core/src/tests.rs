@@ -11,6 +11,7 @@ mod pressure;
 mod properties;
 mod totals;
 mod waiting;
+mod walk;
 
 mod rfc4787;
 mod rfc5382;

@@ -27,8 +27,9 @@
 //! It ends, moves or stays as the policy has it (`plan`); its timer is set, and its mapping filed,
 //! where the policy has changed what that depends on; and if packets of it were seen lately, both
 //! its ways are asked for again (`way`), which tells the router which neighbours are in use. The
-//! record of an idle session loses its next hops, which may mean others by the time it goes on: the
-//! engine sees the next packet of each direction.
+//! record of an idle session loses its next hops, which may mean others by the time it goes on; and
+//! so does a direction whose way is gone. The engine sees the next packet then, and ends the session
+//! if it has to.
 //!
 //! # Epochs
 //!
@@ -42,7 +43,6 @@ use masq_flow::{Activity, Direction, Flags, NextHopId, Session, Slot, Writer};
 
 use super::Engine;
 use super::plan::{Fate, Plan};
-use crate::event::EndReason;
 use crate::policy::Difference;
 use crate::routes::Routes;
 use crate::session::last_seen;
@@ -154,8 +154,15 @@ impl Engine {
         session: Session,
     ) -> Option<Session> {
         let activity = self.sessions.table.activity(slot).unwrap_or_default();
-        let session = self.judge(now, slot, session, &activity)?;
-        self.lead(now, routes, slot, session, &activity)
+        let mut session = self.judge(now, slot, session, &activity)?;
+        let idle = last_seen(&session, &activity) + ACTIVE < now;
+        for direction in Direction::ALL {
+            session.next_hops[direction] =
+                if idle { NextHopId::NONE } else { self.next_hop(routes, &session, direction) };
+        }
+        session.epoch = self.epoch;
+        self.sessions.table.update(slot, &session);
+        Some(session)
     }
 
     /// Does what the policy has in mind for a session.
@@ -203,34 +210,6 @@ impl Engine {
             }
         }
         alive
-    }
-
-    /// Makes the record say where packets go.
-    fn lead(
-        &mut self,
-        now: Instant,
-        routes: &dyn Routes,
-        slot: Slot,
-        mut session: Session,
-        activity: &Activity,
-    ) -> Option<Session> {
-        let idle = last_seen(&session, activity) + ACTIVE < now;
-        for direction in Direction::ALL {
-            let hop = if idle {
-                Some(NextHopId::NONE)
-            } else {
-                self.next_hop(routes, &session, direction)
-            };
-            let Some(hop) = hop else {
-                let (sessions, mut scope) = self.sessions(now);
-                sessions.remove(&mut scope, slot, EndReason::Rerouted);
-                return None;
-            };
-            session.next_hops[direction] = hop;
-        }
-        session.epoch = self.epoch;
-        self.sessions.table.update(slot, &session);
-        Some(session)
     }
 
     /// How long the ways of sessions may go without being looked at.

@@ -54,29 +54,27 @@ impl Engine {
     }
 
     /// The next hop that the record should name for a direction, without any packet; none if the
-    /// session is over.
+    /// engine is to see the next packet, because it cannot leave, or the session is over if it does.
     ///
-    /// A direction whose next packet the engine is to see has no next hop, and gets none here: which
-    /// packets are still under way to the engine is known where packets are handled.
+    /// A direction that has no next hop gets none: which packets are still under way to the engine is
+    /// known where packets are handled.
     pub(crate) fn next_hop(
         &self,
         routes: &dyn Routes,
         session: &Session,
         direction: Direction,
-    ) -> Option<NextHopId> {
-        if !session.next_hops[direction].is_some() {
-            return Some(NextHopId::NONE);
-        }
+    ) -> NextHopId {
         let port = arrival_port(session, direction);
         let arriving = (port != ANY).then_some(port);
         let realm = realm_of_arrival(session, direction);
-        if arriving.is_some_and(|port| self.policy.realm(port) != Some(realm)) {
-            return Some(NextHopId::NONE);
+        if !session.next_hops[direction].is_some()
+            || arriving.is_some_and(|port| self.policy.realm(port) != Some(realm))
+        {
+            return NextHopId::NONE;
         }
         match self.way(routes, session, direction, arriving) {
-            Way::To(hop) => Some(hop.id),
-            Way::Away | Way::Refused(_) => Some(NextHopId::NONE),
-            Way::Gone => None,
+            Way::To(hop) => hop.id,
+            Way::Away | Way::Gone | Way::Refused(_) => NextHopId::NONE,
         }
     }
 

@@ -20,7 +20,7 @@ mod tcp;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::VecDeque;
 
-use masq_flow::{Layout, Memory, PerDirection, Secret, Total, Writer};
+use masq_flow::{Direction, Flags, Layout, Memory, PerDirection, Secret, Slot, Total, Writer};
 use masq_wire::{Endpoint, Packet, Protocol, make};
 
 pub(super) use self::answer::Answer;
@@ -141,6 +141,17 @@ impl Net {
     /// What was translated since the table was made.
     pub(super) fn totals(&self) -> PerDirection<Total> {
         self.engine.table().totals().read()
+    }
+
+    /// Whether the fast path carries packets of a session's direction: it honours the record's
+    /// epoch, may have its packets, and knows where they go.
+    pub(super) fn is_fast(&self, slot: Slot, direction: Direction) -> bool {
+        let table = self.engine.table();
+        table.session(slot).is_some_and(|session| {
+            session.epoch >= table.min_epoch()
+                && !session.flags.contains(Flags::PUNT)
+                && session.next_hops[direction].is_some()
+        })
     }
 
     /// What happened since this was asked last.

@@ -1,5 +1,6 @@
 //! Routing as a list.
 
+use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ pub(in crate::tests) struct Table {
     local: BTreeSet<IpAddr>,
     special: BTreeMap<IpAddr, Route>,
     states: BTreeMap<NextHopId, NextHopState>,
+    asked: Cell<usize>,
 }
 
 impl Table {
@@ -28,6 +30,7 @@ impl Table {
             local: shared.chain([GATEWAY.into()]).collect(),
             special: BTreeMap::new(),
             states: BTreeMap::new(),
+            asked: Cell::new(0),
         }
     }
 
@@ -38,6 +41,16 @@ impl Table {
 
     pub(in crate::tests) fn set_state(&mut self, id: NextHopId, state: NextHopState) {
         self.states.insert(id, state);
+    }
+
+    /// How often it was asked since this was called last.
+    pub(in crate::tests) const fn asked(&self) -> usize {
+        self.asked.replace(0)
+    }
+
+    /// Takes a destination's own route away.
+    pub(in crate::tests) fn unset(&mut self, destination: Ipv4Addr) {
+        self.special.remove(&IpAddr::from(destination));
     }
 
     /// The neighbour that an inside host is.
@@ -57,6 +70,7 @@ impl Table {
 
 impl Routes for Table {
     fn route(&self, query: &RouteQuery) -> Route {
+        self.asked.set(self.asked.get() + 1);
         let IpAddr::V4(destination) = query.destination else { return Route::NoRoute };
         if let Some(route) = self.special.get(&query.destination) {
             return *route;
