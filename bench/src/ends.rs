@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 use masq_lab::Namespace;
 
 pub use self::bulk::{Bulk, Way};
-pub use self::connections::Connections;
+pub use self::connections::{Connections, Done};
 pub use self::exchange::{Exchange, Transport};
 
 /// Where the two ends are.

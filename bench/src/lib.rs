@@ -29,6 +29,7 @@ pub mod report;
 pub mod result;
 pub mod rig;
 pub mod scenario;
+pub mod site;
 pub mod statistics;
 pub mod subject;
 pub mod svg;

@@ -37,8 +37,8 @@ fn every_request_is_answered_before_the_next() {
 #[test]
 fn connections_end_on_both_sides_and_leave_nothing_behind() {
     with_ends(|ends| {
-        let rate = Connections { clients: 2, window: WINDOW }.run(ends).unwrap();
-        assert!(rate > 10.0, "{rate} connections/s");
+        let done = Connections { clients: 2, window: WINDOW }.run(ends).unwrap();
+        assert!(done.rate > 10.0 && done.all > 0, "{done:?}");
         let states = |namespace: &masq_lab::Namespace| {
             let text = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/tcp"));
             text.unwrap().lines().skip(1).count()

@@ -43,13 +43,22 @@ pub struct Connections {
     pub window: Duration,
 }
 
+/// What was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// Connections that ended in each second of the window.
+    pub rate: f64,
+    /// All that ended, before and after the window too.
+    pub all: u64,
+}
+
 impl Connections {
-    /// Runs it, and returns the connections that ended in each second.
+    /// Runs it, and says how many connections ended.
     ///
     /// # Errors
     ///
     /// When a connection fails.
-    pub fn run(&self, ends: &Ends<'_>) -> Result<f64> {
+    pub fn run(&self, ends: &Ends<'_>) -> Result<Done> {
         ends.client.set_sysctls(&[
             ("net.ipv4.tcp_max_tw_buckets", "0"),
             ("net.ipv4.ip_local_port_range", "10000 59999"),
@@ -93,7 +102,7 @@ impl Connections {
             ended.map(|_| counted)
         })?;
         ensure!(count > 0, "no connection came to its end");
-        Ok(count as f64 / time.as_secs_f64())
+        Ok(Done { rate: count as f64 / time.as_secs_f64(), all: done.into_inner() })
     }
 }
 

@@ -10,7 +10,6 @@ use anyhow::Result;
 
 use super::Scenario;
 use crate::bench::Bench;
-use crate::conntrack::Conntrack;
 use crate::ends::Connections;
 use crate::gateway::{PUNTED, Setup};
 use crate::result::{Direction, Sample, Series};
@@ -37,7 +36,6 @@ impl Scenario for Connect {
             Subject::MasqTc,
             Subject::MasqXdp,
         ];
-        let _room = Conntrack::widen(u64::from(SESSIONS));
         let sites = Site::all(bench, &subjects, Packets::Complete, &Setup::new(SESSIONS))?;
         let connections = Connections { clients: CLIENTS, window: bench.lasting(WINDOW) };
         for _ in bench.rounds() {

@@ -70,7 +70,8 @@ impl Latency {
             thread::scope(|scope| {
                 let beside = scope.spawn(|| bulk.run(ends));
                 let times = exchange.run(ends);
-                let carried = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                let carried =
+                    beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 carried.context("the stream beside")?;
                 times
             })

@@ -1,5 +1,8 @@
 //! The scenarios: one file each, one line each in [`ALL`].
 
+pub mod connect;
+pub mod latency;
+pub mod tcp;
 pub mod udp;
 
 use anyhow::Result;
@@ -27,4 +30,5 @@ pub trait Scenario: Sync {
 }
 
 /// Every scenario, in the order in which they run.
-pub const ALL: &[&dyn Scenario] = &[&udp::Udp];
+pub const ALL: &[&dyn Scenario] =
+    &[&udp::Udp, &tcp::Offloaded, &tcp::Complete, &latency::Latency, &connect::Connect];

@@ -32,8 +32,7 @@ impl Scenario for Offloaded {
     }
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
-        let subjects =
-            [Subject::Forward, Subject::Nft, Subject::NftFlowtable, Subject::MasqTc];
+        let subjects = [Subject::Forward, Subject::Nft, Subject::NftFlowtable, Subject::MasqTc];
         measure(bench, self.id(), "TCP bulk", &subjects, Packets::Offloaded)
     }
 }
