@@ -117,6 +117,11 @@ impl Events {
         self.queue.pop_front()
     }
 
+    /// The memory that is taken, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.queue.capacity() * size_of::<Event>()
+    }
+
     pub(crate) const fn forgotten(&self) -> u64 {
         self.forgotten
     }

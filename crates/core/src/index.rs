@@ -67,11 +67,6 @@ impl Index {
         self.chunks.capacity() * size_of::<Chunk>()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.chunks.fill(Chunk::EMPTY);
-        self.len = 0;
-    }
-
     /// Finds a slot with a hash for which `matches` holds.
     pub(crate) fn find(&self, hash: u64, mut matches: impl FnMut(Slot) -> bool) -> Option<Slot> {
         let tag = self.tag(hash);

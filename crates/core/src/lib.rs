@@ -20,6 +20,7 @@ pub mod frame;
 pub mod held;
 pub mod icmp;
 pub mod limits;
+mod lists;
 pub mod martian;
 pub mod policy;
 pub mod port_set;
@@ -39,7 +40,7 @@ mod reclaim;
 mod session;
 mod timers;
 
-pub use engine::{Engine, Plan};
+pub use engine::{Engine, MemoryUse, Plan};
 pub use event::{EndReason, Event};
 pub use frame::Frame;
 pub use policy::{

@@ -243,6 +243,12 @@ impl Hosts {
         list
     }
 
+    /// The memory that is taken, in bytes.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<Host>>()
+    }
+
     fn take_back(&mut self, now: Instant, address: IpAddr, ended: Usage) {
         let Ok(slot) = self.find(address) else { return };
         let Some(host) = &mut self.slots[slot] else { return };

@@ -23,7 +23,7 @@ use crate::routes::PortId;
 use crate::time::Duration;
 
 pub(crate) use self::difference::Difference;
-pub(crate) use self::in_force::InForce;
+pub(crate) use self::in_force::{InForce, number};
 pub use self::timeouts::{TimeoutClass, Timeouts};
 
 /// Everything the administrator decided.

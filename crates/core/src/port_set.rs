@@ -92,6 +92,9 @@ pub struct PortSet {
 }
 
 impl PortSet {
+    /// The memory of a set beside itself, in bytes.
+    pub(crate) const HEAP: usize = size_of::<[[u64; PLANE_WORDS]; 2]>();
+
     /// Returns the set without members.
     #[must_use]
     pub fn new() -> Self {

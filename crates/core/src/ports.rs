@@ -27,10 +27,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
+use crate::policy::number;
 use crate::port_set::{Parity, PortClass, PortSet};
 use crate::random::Random;
 use crate::time::{Duration, Instant};
@@ -145,7 +146,8 @@ pub struct PortCounts {
 /// The ports of every outside address.
 #[derive(Debug)]
 pub struct Ports {
-    tables: BTreeMap<(IpAddr, PortSpace), PortTable>,
+    /// By address, as a number, and protocol.
+    tables: BTreeMap<(u128, PortSpace), PortTable>,
     hold_down: HoldDown,
     random: Random,
 }
@@ -161,17 +163,17 @@ impl Ports {
     ///
     /// The set is shared: a pool of addresses needs one.
     pub fn set_allowed(&mut self, address: IpAddr, space: PortSpace, allowed: Arc<PortSet>) {
-        match self.tables.get_mut(&(address, space)) {
+        match self.tables.get_mut(&(number(address), space)) {
             Some(table) => table.set_allowed(allowed),
             None => {
-                self.tables.insert((address, space), PortTable::new(allowed));
+                self.tables.insert((number(address), space), PortTable::new(allowed));
             }
         }
     }
 
     /// Forgets an address that is not ours any more, with all its ports.
     pub fn remove_address(&mut self, address: IpAddr) {
-        self.tables.retain(|(ours, _), _| *ours != address);
+        self.tables.retain(|(ours, _), _| *ours != number(address));
     }
 
     /// Changes the hold-down; ports at rest keep the time that they were given.
@@ -191,7 +193,7 @@ impl Ports {
         space: PortSpace,
         wish: Wish,
     ) -> Result<u16, Exhausted> {
-        let Some(table) = self.tables.get_mut(&(address, space)) else {
+        let Some(table) = self.tables.get_mut(&(number(address), space)) else {
             return Err(Exhausted { in_use: 0, resting: 0 });
         };
         table.allocate(now, wish, &mut self.random)
@@ -209,8 +211,10 @@ impl Ports {
         space: PortSpace,
         port: u16,
     ) -> Result<(), Taken> {
-        let table =
-            self.tables.entry((address, space)).or_insert_with(|| PortTable::new(Arc::default()));
+        let table = self
+            .tables
+            .entry((number(address), space))
+            .or_insert_with(|| PortTable::new(Arc::default()));
         table.claim_exact(port)
     }
 
@@ -228,14 +232,14 @@ impl Ports {
             Release::Ended if !exempt => Some(&self.hold_down),
             Release::Ended | Release::Reclaimed | Release::Unused => None,
         };
-        let Some(table) = self.tables.get_mut(&(address, space)) else { return false };
+        let Some(table) = self.tables.get_mut(&(number(address), space)) else { return false };
         table.counts.reclaimed += u64::from(why == Release::Reclaimed);
         table.release(now, port, hold_down)
     }
 
     /// Lets a port rest that was freed before a restart; false if it is in use or not allowed.
     pub fn rest(&mut self, address: IpAddr, space: PortSpace, port: u16, until: Instant) -> bool {
-        let Some(table) = self.tables.get_mut(&(address, space)) else { return false };
+        let Some(table) = self.tables.get_mut(&(number(address), space)) else { return false };
         table.rest(port, until, self.hold_down.most)
     }
 
@@ -284,11 +288,20 @@ impl Ports {
 
     /// Visits every address and protocol that has ports, in order.
     pub fn spaces(&self) -> impl Iterator<Item = (IpAddr, PortSpace)> + '_ {
-        self.tables.keys().copied()
+        self.tables.keys().map(|(address, space)| {
+            let address = Ipv6Addr::from_bits(*address).to_canonical();
+            (address, *space)
+        })
+    }
+
+    /// The memory that is taken, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.tables.values().map(PortTable::memory).sum()
     }
 
     fn table(&self, address: IpAddr, space: PortSpace) -> Option<&PortTable> {
-        self.tables.get(&(address, space))
+        self.tables.get(&(number(address), space))
     }
 }
 
@@ -312,6 +325,12 @@ impl PortTable {
             resting: VecDeque::new(),
             counts: PortCounts::default(),
         }
+    }
+
+    /// With its sets, but for the one that others share.
+    fn memory(&self) -> usize {
+        let resting = self.resting.capacity() * size_of::<(Instant, u16)>();
+        size_of::<Self>() + 2 * PortSet::HEAP + resting
     }
 
     fn set_allowed(&mut self, allowed: Arc<PortSet>) {

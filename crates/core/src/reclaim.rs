@@ -3,60 +3,37 @@
 //! Only two kinds are, the oldest first (RFC 6888 REQ-11 forbids to end any other): sessions that
 //! nobody has ever answered, and after those TCP connections that are over. Each outside address and
 //! protocol has a queue of both, in the order in which sessions were created or ended. Entries
-//! are judged when they come up: a session that was answered in the meantime, or is gone, is
-//! passed over. So nothing is searched, and an answered session costs nothing.
+//! are judged when they come up: a session that was answered in the meantime is passed over. So
+//! nothing is searched, and an answer costs nothing.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use masq_flow::{Session, Slot};
 
 use crate::event::EndReason;
+use crate::lists::Lists;
+use crate::policy::number;
 use crate::ports::PortSpace;
 use crate::session::{Scope, Sessions, space_of};
 
 /// Entries that are judged for one new session at most.
 const TRIES: usize = 64;
-/// Queues shorter than this are never tidied.
-const SHORT: usize = 1024;
 
 /// Candidates of every outside address and protocol.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reclaim {
-    queues: BTreeMap<(IpAddr, PortSpace), Queues>,
+    /// The number of the first of its lists, one for each kind.
+    queues: BTreeMap<Key, usize>,
+    lists: Lists,
+    /// First lists of queues that are not needed any more.
+    spare: Vec<usize>,
+    /// Where the oldest of each kind was.
+    oldest: [Option<Oldest>; Kind::ALL.len()],
 }
 
-#[derive(Debug, Default)]
-struct Queues {
-    unanswered: Queue,
-    over: Queue,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    slots: VecDeque<u32>,
-    tidy_at: usize,
-}
-
-impl Queue {
-    fn push(&mut self, slot: Slot) {
-        self.slots.push_back(slot.index());
-    }
-
-    fn pop(&mut self) -> Option<Slot> {
-        self.slots.pop_front().map(Slot::new)
-    }
-
-    /// Whether so many entries came that it pays to look for those that are good for nothing.
-    fn is_untidy(&self) -> bool {
-        self.slots.len() > self.tidy_at.max(SHORT)
-    }
-
-    fn tidy(&mut self, mut keep: impl FnMut(Slot) -> bool) {
-        self.slots.retain(|slot| keep(Slot::new(*slot)));
-        self.tidy_at = self.slots.len() * 2;
-    }
-}
+/// An outside address, as a number, and a protocol.
+type Key = (u128, PortSpace);
 
 /// The kinds of sessions that are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,45 +42,83 @@ enum Kind {
     Over,
 }
 
+impl Kind {
+    const ALL: [Self; 2] = [Self::Unanswered, Self::Over];
+}
+
+/// A queue, and up to which second of creation its entries are older than those of all others.
+#[derive(Clone, Copy, Debug)]
+struct Oldest {
+    key: Key,
+    until: u32,
+}
+
 impl Reclaim {
+    /// No candidates among so many slots.
+    pub(crate) fn new(slots: u32) -> Self {
+        let lists = Lists::new(slots, 0);
+        Self { queues: BTreeMap::new(), lists, spare: Vec::new(), oldest: [None; 2] }
+    }
+
     /// A session began.
     pub(crate) fn push_unanswered(&mut self, session: &Session, slot: Slot) {
-        if let Some(queues) = self.queues_of(session) {
-            queues.unanswered.push(slot);
+        self.lists.remove(slot);
+        if let Some(key) = key_of(session) {
+            self.push(key, Kind::Unanswered, slot);
         }
     }
 
     /// A TCP connection is over.
     pub(crate) fn push_over(&mut self, session: &Session, slot: Slot) {
-        if let Some(queues) = self.queues_of(session) {
-            queues.over.push(slot);
+        self.lists.remove(slot);
+        if let Some(key) = key_of(session) {
+            self.push(key, Kind::Over, slot);
         }
     }
 
-    fn queues_of(&mut self, session: &Session) -> Option<&mut Queues> {
-        let key = key_of(session)?;
-        Some(self.queues.entry(key).or_default())
-    }
-
-    fn pop(&mut self, key: (IpAddr, PortSpace), kind: Kind) -> Option<Slot> {
-        let queues = self.queues.get_mut(&key)?;
-        match kind {
-            Kind::Unanswered => queues.unanswered.pop(),
-            Kind::Over => queues.over.pop(),
-        }
-    }
-
-    fn push_back(&mut self, key: (IpAddr, PortSpace), kind: Kind, slot: Slot) {
-        let queues = self.queues.entry(key).or_default();
-        match kind {
-            Kind::Unanswered => queues.unanswered.push(slot),
-            Kind::Over => queues.over.push(slot),
-        }
+    /// A session ended.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.lists.remove(slot);
     }
 
     /// Forgets an address that is not ours any more.
     pub(crate) fn remove_address(&mut self, address: IpAddr) {
-        self.queues.retain(|(ours, _), _| *ours != address);
+        for space in PortSpace::ALL {
+            let Some(first) = self.queues.remove(&(number(address), space)) else { continue };
+            for kind in Kind::ALL {
+                while let Some(slot) = self.lists.first(first + kind as usize) {
+                    self.lists.remove(slot);
+                }
+            }
+            self.spare.push(first);
+        }
+    }
+
+    /// The memory that is taken, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        self.lists.memory()
+    }
+
+    fn push(&mut self, key: Key, kind: Kind, slot: Slot) {
+        let Self { queues, lists, spare, .. } = self;
+        let first = *queues.entry(key).or_insert_with(|| {
+            spare.pop().unwrap_or_else(|| {
+                let first = lists.add_list();
+                lists.add_list();
+                first
+            })
+        });
+        lists.push(first + kind as usize, slot);
+    }
+
+    fn first(&self, key: Key, kind: Kind) -> Option<Slot> {
+        self.lists.first(*self.queues.get(&key)? + kind as usize)
+    }
+
+    fn pop(&mut self, key: Key, kind: Kind) -> Option<Slot> {
+        let slot = self.first(key, kind)?;
+        self.lists.remove(slot);
+        Some(slot)
     }
 }
 
@@ -115,7 +130,7 @@ impl Sessions {
         address: IpAddr,
         space: PortSpace,
     ) -> bool {
-        let key = (address, space);
+        let key = (number(address), space);
         for kind in [Kind::Unanswered, Kind::Over] {
             for _ in 0..TRIES {
                 let Some(slot) = self.reclaim.pop(key, kind) else { break };
@@ -124,7 +139,7 @@ impl Sessions {
                 }
                 if !self.mappings.is_alone(slot) {
                     // Ending it would not free the port, and its mapping is in use.
-                    self.reclaim.push_back(key, kind, slot);
+                    self.reclaim.push(key, kind, slot);
                 } else if self.remove(scope, slot, EndReason::Reclaimed) {
                     return true;
                 }
@@ -147,36 +162,40 @@ impl Sessions {
         }
     }
 
-    /// Drops entries that are good for nothing from queues that have grown long.
-    pub(crate) fn tidy_reclaim(&mut self) {
-        let mut reclaim = core::mem::take(&mut self.reclaim);
-        for (key, queues) in &mut reclaim.queues {
-            if queues.unanswered.is_untidy() {
-                queues.unanswered.tidy(|slot| self.may_go(*key, Kind::Unanswered, slot));
-            }
-            if queues.over.is_untidy() {
-                queues.over.tidy(|slot| self.may_go(*key, Kind::Over, slot));
+    /// The queue whose first entry was created first. While many are given up, all queues are looked
+    /// through once for all that are older than the others' first.
+    fn oldest(&mut self, kind: Kind) -> Option<(Key, Slot)> {
+        if let Some(Oldest { key, until }) = self.reclaim.oldest[kind as usize]
+            && let Some(slot) = self.reclaim.first(key, kind)
+            && self.created(slot) <= until
+        {
+            return Some((key, slot));
+        }
+        let mut until = u32::MAX;
+        let mut oldest: Option<(u32, Key, Slot)> = None;
+        for key in self.reclaim.queues.keys() {
+            let Some(slot) = self.reclaim.first(*key, kind) else { continue };
+            let created = self.created(slot);
+            match oldest {
+                Some((least, ..)) if least <= created => until = until.min(created),
+                Some((least, ..)) => {
+                    until = least;
+                    oldest = Some((created, *key, slot));
+                }
+                None => oldest = Some((created, *key, slot)),
             }
         }
-        self.reclaim = reclaim;
+        let (_, key, slot) = oldest?;
+        self.reclaim.oldest[kind as usize] = Some(Oldest { key, until });
+        Some((key, slot))
     }
 
-    /// The queue whose first entry was created first.
-    fn oldest(&self, kind: Kind) -> Option<((IpAddr, PortSpace), Slot)> {
-        let fronts = self.reclaim.queues.iter().filter_map(|(key, queues)| {
-            let queue = match kind {
-                Kind::Unanswered => &queues.unanswered,
-                Kind::Over => &queues.over,
-            };
-            let slot = Slot::new(*queue.slots.front()?);
-            let created = self.table.session(slot).map_or(0, |session| session.created);
-            Some((created, *key, slot))
-        });
-        fronts.min().map(|(_, key, slot)| (key, slot))
+    fn created(&self, slot: Slot) -> u32 {
+        self.table.session(slot).map_or(0, |session| session.created)
     }
 
     /// Whether the session in a slot is one of the kind, on that address and protocol.
-    fn may_go(&self, key: (IpAddr, PortSpace), kind: Kind, slot: Slot) -> bool {
+    fn may_go(&self, key: Key, kind: Kind, slot: Slot) -> bool {
         let (Some(session), Some(activity)) = (self.table.session(slot), self.table.activity(slot))
         else {
             return false;
@@ -189,7 +208,7 @@ impl Sessions {
     }
 }
 
-fn key_of(session: &Session) -> Option<(IpAddr, PortSpace)> {
+fn key_of(session: &Session) -> Option<Key> {
     let space = space_of(session.original.protocol)?;
-    Some((session.reply.destination.addr, space))
+    Some((number(session.reply.destination.addr), space))
 }

@@ -104,7 +104,7 @@ impl Sessions {
             ports: Ports::new(random.split(), policy.hold_down),
             hosts: Hosts::new(random, policy.hosts),
             timers: Timers::new(slots, now),
-            reclaim: Reclaim::default(),
+            reclaim: Reclaim::new(slots),
             pins: Pins::default(),
             portless: BTreeMap::new(),
             owned: None,
@@ -126,6 +126,7 @@ impl Sessions {
         let book = Book { table: &self.table, policy: scope.policy };
         let last = self.mappings.unlink(book, slot, &session);
         self.timers.disarm(slot);
+        self.reclaim.remove(slot);
         self.table.remove(scope.now.as_nanos(), slot);
         let inside = session.original.source;
         self.hosts.session_ended(scope.now, inside.addr);

@@ -1,6 +1,6 @@
 //! When each session is to be looked at: a hierarchical timer wheel over slot numbers.
 //!
-//! Every session has one timer, in arrays indexed by its slot, so a timer costs twelve bytes and no
+//! Every session has one timer, in an array indexed by its slot, so a timer costs eight bytes and no
 //! allocation. Time is counted in ticks of 50 ms. A timer that is due later than now sits on the level
 //! of the highest digit (to the base 64) in which its tick differs from the current one:
 //!
@@ -12,13 +12,16 @@
 //! ```
 //!
 //! The earliest list is found by the bitmaps alone, so an idle year costs as much as an idle tick.
-//! When time reaches a list of a higher level, its timers sink to lower ones.
 //!
-//! Timers never fire early; they may fire a tick late. A tick number has 32 bits, which six years of
-//! uptime fill.
+//! A timer does not know when it is due, but on which list it is. When time reaches a list of a higher
+//! level, its timers fire *early*: whoever has them looks at the session, as it does in any case, and
+//! arms them anew for what is left. The nearer the time, the shorter the lists. Timers fire one at a
+//! time, however many there are on a list, and at most a tick late. A tick number has 32 bits, which
+//! six years of uptime fill.
 
 use masq_flow::Slot;
 
+use crate::lists::Lists;
 use crate::time::Instant;
 
 /// Length of a tick in nanoseconds; whole seconds are whole ticks.
@@ -29,21 +32,15 @@ const DIGIT: u32 = 6;
 const LISTS: usize = 1 << DIGIT;
 /// Levels, for 32 bits of ticks.
 const LEVELS: usize = 6;
-/// In `previous`: what is before is not a timer but the head of a list.
-const HEAD: u32 = 1 << 31;
 
 /// One timer for each slot.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    /// The first timer of each list, as slot plus one; 0 if the list is empty.
-    heads: [u32; LEVELS * LISTS],
+    lists: Lists,
     /// Which lists of a level are not empty.
     occupied: [u64; LEVELS],
-    /// The timer after, as slot plus one; 0 at the end.
-    next: Vec<u32>,
-    /// The timer before, as slot plus one; or the list, with [`HEAD`]; 0 when not armed.
-    previous: Vec<u32>,
-    deadlines: Vec<u32>,
+    /// The list that time has reached and that still has timers; it comes before all others.
+    reached: Option<usize>,
     /// No timer is due before this tick.
     now: u32,
 }
@@ -51,13 +48,10 @@ pub(crate) struct Timers {
 impl Timers {
     /// Timers for so many slots, none armed.
     pub(crate) fn new(slots: u32, now: Instant) -> Self {
-        let slots = slots as usize;
         Self {
-            heads: [0; LEVELS * LISTS],
+            lists: Lists::new(slots, LEVELS * LISTS),
             occupied: [0; LEVELS],
-            next: vec![0; slots],
-            previous: vec![0; slots],
-            deadlines: vec![0; slots],
+            reached: None,
             now: floor(now),
         }
     }
@@ -65,95 +59,59 @@ impl Timers {
     /// Sets the timer of a slot, whether it was armed or not.
     pub(crate) fn arm(&mut self, slot: Slot, at: Instant) {
         self.disarm(slot);
-        self.deadlines[slot.index() as usize] = ceil(at).max(self.now.saturating_add(1));
-        self.place(slot.index());
+        let due = ceil(at).max(self.now.saturating_add(1));
+        let level = (due ^ self.now).checked_ilog2().unwrap_or(0) / DIGIT;
+        let digit = (due >> (level * DIGIT)) as usize % LISTS;
+        self.lists.push(level as usize * LISTS + digit, slot);
+        self.occupied[level as usize] |= 1 << digit;
     }
 
     /// Takes the timer of a slot off, if it is armed.
     pub(crate) fn disarm(&mut self, slot: Slot) {
-        let i = slot.index() as usize;
-        let (next, previous) = (self.next[i], self.previous[i]);
-        if previous == 0 {
-            return;
+        let Some(emptied) = self.lists.remove(slot) else { return };
+        self.occupied[emptied / LISTS] &= !(1 << (emptied % LISTS));
+        if self.reached == Some(emptied) {
+            self.reached = None;
         }
-        if previous & HEAD == 0 {
-            self.next[previous as usize - 1] = next;
-        } else {
-            let list = (previous & !HEAD) as usize;
-            self.heads[list] = next;
-            if next == 0 {
-                self.occupied[list / LISTS] &= !(1 << (list % LISTS));
-            }
-        }
-        if next != 0 {
-            self.previous[next as usize - 1] = previous;
-        }
-        self.next[i] = 0;
-        self.previous[i] = 0;
     }
 
-    /// Takes off one timer that is due, and gives its slot.
+    /// Takes off one timer that is due or, if its time is far, could be soon; gives its slot. Who
+    /// finds it early arms it again.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Slot> {
         let target = floor(now);
-        loop {
-            let Some((level, list, tick)) = self.earliest().filter(|(.., tick)| *tick <= target)
-            else {
-                self.now = self.now.max(target);
-                return None;
-            };
-            self.now = tick;
-            let head = self.heads[list];
-            if level == 0 {
-                let slot = Slot::new(head - 1);
-                self.disarm(slot);
-                return Some(slot);
-            }
-            self.sink(level, list, head);
-        }
+        let Some((list, tick)) = self.earliest().filter(|(_, tick)| *tick <= target) else {
+            self.now = self.now.max(target);
+            return None;
+        };
+        self.now = tick;
+        self.reached = Some(list);
+        let slot = self.lists.first(list)?;
+        self.disarm(slot);
+        Some(slot)
+    }
+
+    /// The memory that is taken, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        self.lists.memory()
     }
 
     /// When [`Timers::pop`] should be called next, if any timer is armed; nothing is due before.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let (_, _, tick) = self.earliest()?;
+        let (_, tick) = self.earliest()?;
         Some(Instant::from_nanos(u64::from(tick) * TICK))
     }
 
-    /// The first list that is not empty: its level, its number, and when its time begins.
-    fn earliest(&self) -> Option<(usize, usize, u32)> {
+    /// The first list that is not empty: its number, and when its time begins.
+    fn earliest(&self) -> Option<(usize, u32)> {
+        if let Some(reached) = self.reached {
+            return Some((reached, self.now));
+        }
         let level = self.occupied.iter().position(|lists| *lists != 0)?;
         let digit = self.occupied[level].trailing_zeros();
         let shift = level as u32 * DIGIT;
         let above = u64::from(self.now) >> shift >> DIGIT << DIGIT;
         let tick = ((above | u64::from(digit)) << shift) as u32;
-        Some((level, level * LISTS + digit as usize, tick.max(self.now)))
-    }
-
-    /// Spreads a list of a higher level over the lower ones.
-    fn sink(&mut self, level: usize, list: usize, mut head: u32) {
-        self.heads[list] = 0;
-        self.occupied[level] &= !(1 << (list % LISTS));
-        while head != 0 {
-            let slot = head - 1;
-            head = self.next[slot as usize];
-            self.place(slot);
-        }
-    }
-
-    /// Puts a timer that is on no list at the head of the one for its deadline.
-    fn place(&mut self, slot: u32) {
-        let deadline = self.deadlines[slot as usize];
-        let differing = deadline ^ self.now;
-        let level = differing.checked_ilog2().unwrap_or(0) / DIGIT;
-        let digit = (deadline >> (level * DIGIT)) as usize % LISTS;
-        let list = level as usize * LISTS + digit;
-        let head = self.heads[list];
-        if head != 0 {
-            self.previous[head as usize - 1] = slot + 1;
-        }
-        self.next[slot as usize] = head;
-        self.previous[slot as usize] = HEAD | list as u32;
-        self.heads[list] = slot + 1;
-        self.occupied[level as usize] |= 1 << digit;
+        Some((level * LISTS + digit as usize, tick.max(self.now)))
     }
 }
 
@@ -177,49 +135,96 @@ mod tests {
     use super::*;
     use crate::time::Duration;
 
+    /// Timers, and when each is due.
+    struct Known {
+        timers: Timers,
+        due: BTreeMap<Slot, Instant>,
+        early: usize,
+    }
+
+    impl Known {
+        fn new(now: Instant) -> Self {
+            Self { timers: Timers::new(8, now), due: BTreeMap::new(), early: 0 }
+        }
+
+        fn arm(&mut self, slot: u32, at: Instant) {
+            self.timers.arm(Slot::new(slot), at);
+            self.due.insert(Slot::new(slot), at);
+        }
+
+        /// The next that is due, as an owner would find it.
+        fn pop(&mut self, now: Instant) -> Option<u32> {
+            while let Some(slot) = self.timers.pop(now) {
+                let due = self.due.get(&slot).copied().unwrap();
+                if due <= now {
+                    self.due.remove(&slot);
+                    return Some(slot.index());
+                }
+                self.early += 1;
+                self.timers.arm(slot, due);
+            }
+            None
+        }
+    }
+
     #[test]
-    fn a_timer_fires_when_its_time_has_come_and_not_before() {
-        let mut timers = Timers::new(4, Instant::from_secs(1000));
+    fn a_timer_fires_when_its_time_has_come_and_a_few_times_before() {
+        let mut known = Known::new(Instant::from_secs(1000));
         let at = Instant::from_secs(8440);
-        timers.arm(Slot::new(3), at);
-        assert_eq!(timers.pop(at - Duration::from_nanos(1)), None);
-        assert_eq!(timers.pop(at), Some(Slot::new(3)));
-        assert_eq!(timers.pop(at), None);
-        assert_eq!(timers.poll_timeout(), None);
+        known.arm(3, at);
+        let mut polls = 0;
+        while let Some(next) = known.timers.poll_timeout().filter(|next| *next < at) {
+            assert_eq!(known.pop(next), None);
+            polls += 1;
+        }
+        assert_eq!(known.pop(at - Duration::from_nanos(1)), None);
+        assert!(known.early <= LEVELS && polls <= LEVELS, "{} looks", known.early);
+        assert_eq!(known.pop(at), Some(3));
+        assert_eq!((known.pop(at), known.timers.poll_timeout()), (None, None));
     }
 
     #[test]
     fn arming_again_replaces_and_disarming_forgets() {
-        let mut timers = Timers::new(2, Instant::ZERO);
-        timers.arm(Slot::new(0), Instant::from_secs(1));
-        timers.arm(Slot::new(0), Instant::from_secs(5));
-        timers.arm(Slot::new(1), Instant::from_secs(2));
-        timers.disarm(Slot::new(1));
-        timers.disarm(Slot::new(1));
-        assert_eq!(timers.pop(Instant::from_secs(4)), None);
-        assert_eq!(timers.pop(Instant::from_secs(6)), Some(Slot::new(0)));
+        let mut known = Known::new(Instant::ZERO);
+        known.arm(0, Instant::from_secs(1));
+        known.arm(0, Instant::from_secs(5));
+        known.arm(1, Instant::from_secs(2));
+        known.timers.disarm(Slot::new(1));
+        known.timers.disarm(Slot::new(1));
+        assert_eq!(known.pop(Instant::from_secs(4)), None);
+        assert_eq!(known.pop(Instant::from_secs(6)), Some(0));
     }
 
     #[test]
     fn a_time_that_has_passed_fires_with_the_next_tick() {
-        let mut timers = Timers::new(1, Instant::from_secs(100));
-        timers.arm(Slot::new(0), Instant::from_secs(7));
-        assert_eq!(
-            timers.pop(Instant::from_secs(100) + Duration::from_nanos(2 * TICK)),
-            Some(Slot::new(0))
-        );
+        let mut known = Known::new(Instant::from_secs(100));
+        known.arm(0, Instant::from_secs(7));
+        assert_eq!(known.pop(Instant::from_secs(100) + Duration::from_nanos(2 * TICK)), Some(0));
+    }
+
+    #[test]
+    fn a_list_that_is_taken_off_by_and_by_comes_before_those_that_are_nearer() {
+        let mut known = Known::new(Instant::ZERO);
+        (0..4).for_each(|slot| known.arm(slot, Instant::from_secs(100)));
+        let begins = known.timers.poll_timeout().unwrap();
+        assert!(known.timers.pop(begins).is_some());
+        known.arm(7, begins + Duration::from_nanos(TICK));
+        assert_eq!(known.timers.poll_timeout(), Some(begins), "three of them still wait");
+        let next = begins + Duration::from_nanos(TICK);
+        assert_eq!(known.pop(next), Some(7));
+        assert_eq!(known.early, 3);
     }
 
     #[test]
     fn a_year_with_a_timer_every_minute_is_quick() {
-        let mut timers = Timers::new(1, Instant::ZERO);
+        let mut known = Known::new(Instant::ZERO);
         let (mut now, end, mut fired) = (Instant::ZERO, Instant::from_secs(365 * 86_400), 0);
-        timers.arm(Slot::new(0), Instant::from_secs(60));
-        while let Some(next) = timers.poll_timeout().filter(|next| *next < end) {
+        known.arm(0, Instant::from_secs(60));
+        while let Some(next) = known.timers.poll_timeout().filter(|next| *next < end) {
             now = now.max(next);
-            if let Some(slot) = timers.pop(now) {
+            if let Some(slot) = known.pop(now) {
                 fired += 1;
-                timers.arm(slot, now + Duration::from_secs(60));
+                known.arm(slot, now + Duration::from_secs(60));
             }
         }
         assert!((524_000..=525_600).contains(&fired), "{fired}");
@@ -231,25 +236,20 @@ mod tests {
         fn timers_fire_in_time_and_once(
             steps in prop::collection::vec((0_u32..8, 0_u64..20_000_000, prop::bool::ANY), 1..200),
         ) {
-            let mut timers = Timers::new(8, Instant::ZERO);
-            let mut model: BTreeMap<u32, u64> = BTreeMap::new();
+            let mut known = Known::new(Instant::ZERO);
             let mut now_ms = 0_u64;
             for (slot, ms, advance) in steps {
-                let tick_ms = TICK / 1_000_000;
+                let now = |now_ms: u64| Instant::from_nanos(now_ms * 1_000_000);
                 if advance {
                     now_ms += ms / 10;
-                    let now = Instant::from_nanos(now_ms * 1_000_000);
-                    while let Some(slot) = timers.pop(now) {
-                        let due = model.remove(&slot.index());
-                        prop_assert!(due.is_some_and(|due| due <= now_ms), "{slot} at {now_ms}");
-                    }
-                    prop_assert!(model.values().all(|due| due + 2 * tick_ms > now_ms));
+                    while known.pop(now(now_ms)).is_some() {}
+                    let late = now(now_ms.saturating_sub(2 * TICK / 1_000_000));
+                    prop_assert!(known.due.values().all(|due| *due > late));
                 } else {
-                    timers.arm(Slot::new(slot), Instant::from_nanos((now_ms + ms) * 1_000_000));
-                    model.insert(slot, now_ms + ms);
+                    known.arm(slot, now(now_ms + ms));
                 }
-                let first = model.values().min();
-                let poll = timers.poll_timeout().map(|at| at.as_nanos() / 1_000_000);
+                let first = known.due.values().min();
+                let poll = known.timers.poll_timeout();
                 prop_assert_eq!(first.is_some(), poll.is_some());
             }
         }

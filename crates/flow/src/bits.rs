@@ -25,6 +25,11 @@ impl Bits {
         }
     }
 
+    /// The memory that is taken, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.levels.iter().map(|level| level.capacity() * size_of::<u64>()).sum()
+    }
+
     /// How many numbers are in the set.
     pub(crate) const fn len(&self) -> usize {
         self.count

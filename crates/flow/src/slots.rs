@@ -81,6 +81,12 @@ impl Slots {
         self.resting.len()
     }
 
+    /// The memory that is taken, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let resting = self.resting.capacity() * size_of::<(Slot, u32)>();
+        self.singles.memory() + self.pairs.memory() + resting
+    }
+
     /// How many slots are ready.
     #[cfg(test)]
     pub(crate) fn ready(&self) -> usize {

@@ -246,6 +246,12 @@ impl Writer {
         self.slots().filter_map(|slot| Some((slot, self.session(slot)?)))
     }
 
+    /// The memory that the writer has for itself, in bytes.
+    #[must_use]
+    pub fn own_memory(&self) -> usize {
+        self.slots.memory() + self.occupied.memory() + self.tally.memory()
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> TableStats {

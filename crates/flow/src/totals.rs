@@ -121,6 +121,11 @@ impl Tally {
         }
     }
 
+    /// The memory that is taken, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        self.regions.len() * size_of::<Region>()
+    }
+
     fn regions_in_use(&self) -> impl Iterator<Item = &Region> {
         self.regions.iter().take(self.used.load() as usize)
     }

@@ -9,16 +9,16 @@ use masq_core::{
 };
 use masq_flow::{Layout, Memory, Secret, Writer};
 use masq_wire::tcp::Flags;
-use masq_wire::{Endpoint, make};
+use masq_wire::{Endpoint, Packet, make};
 
-const INSIDE: PortId = PortId(1);
-const OUTSIDE: PortId = PortId(2);
+pub(crate) const INSIDE: PortId = PortId(1);
+pub(crate) const OUTSIDE: PortId = PortId(2);
 const LAN: Prefix = Prefix::v4(Ipv4Addr::new(10, 0, 0, 0), 8);
 const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-const START: Instant = Instant::from_secs(1000);
+pub(crate) const START: Instant = Instant::from_secs(1000);
 
 /// Everything inside is one neighbour, everything else another.
-struct Flat;
+pub(crate) struct Flat;
 
 impl Routes for Flat {
     fn route(&self, query: &RouteQuery) -> Route {
@@ -35,10 +35,10 @@ impl Routes for Flat {
     }
 }
 
-fn engine() -> Engine {
+pub(crate) fn engine(addresses: u8) -> Engine {
     let inside = Inside { port: INSIDE, address: None, networks: vec![LAN] };
     let mut outside = Outside::new(OUTSIDE, vec![OUTSIDE_ADDRESS.into()]);
-    outside.addresses.extend((2..200).map(|host| IpAddr::from([203, 0, 113, host])));
+    outside.addresses.extend((2..=addresses).map(|host| IpAddr::from([203, 0, 113, host])));
     let mut policy = Policy::new(vec![inside], vec![outside]);
     policy.hosts.hosts = 1 << 20;
     let memory = Memory::heap(Layout::for_sessions(1 << 20));
@@ -47,12 +47,18 @@ fn engine() -> Engine {
 }
 
 /// The `n`-th of many different flows.
-fn flow(n: u32) -> (Endpoint, Endpoint) {
+pub(crate) fn flow(n: u32) -> (Endpoint, Endpoint) {
     let inside = Endpoint::v4(Ipv4Addr::from_bits(0x0a00_0003 + n / 16), 2000 + (n % 16) as u16);
     (inside, Endpoint::v4(Ipv4Addr::new(198, 51, 100, 1), 9))
 }
 
-fn pass(engine: &mut Engine, now: Instant, port: PortId, packet: &[u8], buffer: &mut [u8]) {
+pub(crate) fn pass(
+    engine: &mut Engine,
+    now: Instant,
+    port: PortId,
+    packet: &[u8],
+    buffer: &mut [u8],
+) {
     buffer[..packet.len()].copy_from_slice(packet);
     let mut frame = Frame::new(buffer, packet.len());
     let verdict = engine.process(now, &Flat, port, &mut frame);
@@ -61,7 +67,7 @@ fn pass(engine: &mut Engine, now: Instant, port: PortId, packet: &[u8], buffer: 
 
 /// An engine with so many UDP sessions, whose events were fetched.
 fn with_sessions(count: u32) -> Engine {
-    let (mut engine, mut buffer) = (engine(), [0; 2048]);
+    let (mut engine, mut buffer) = (engine(200), [0; 2048]);
     for n in 0..count {
         let (inside, remote) = flow(n);
         pass(&mut engine, START, INSIDE, &make::udp(inside, remote, b"hello"), &mut buffer);
@@ -88,13 +94,13 @@ fn hit_udp(bencher: Bencher<'_, '_>, sessions: u32) {
 
 #[divan::bench]
 fn hit_tcp(bencher: Bencher<'_, '_>) {
-    let mut engine = engine();
+    let mut engine = engine(200);
     let (inside, remote) = flow(0);
     let outside = Endpoint::v4(OUTSIDE_ADDRESS, inside.port);
     let mut buffer = [0; 2048];
     let syn = make::tcp(inside, remote, Flags::SYN, 1, 0, b"");
     pass(&mut engine, START, INSIDE, &syn, &mut buffer);
-    let ours = masq_wire::Packet::parse(&mut buffer[..40]).map(|packet| packet.source());
+    let ours = Packet::parse(&mut buffer[..40]).map(|packet| packet.source());
     let outside = ours.map_or(outside, |address| outside.with_addr(address.into()));
     let answer = make::tcp(remote, outside, Flags::SYN | Flags::ACK, 1, 2, b"");
     pass(&mut engine, START, OUTSIDE, &answer, &mut buffer);
@@ -112,12 +118,52 @@ fn open_10_000(bencher: Bencher<'_, '_>) {
         })
         .collect();
     let mut buffer = [0; 2048];
-    bencher.with_inputs(engine).bench_local_refs(|engine| {
+    bencher.with_inputs(|| engine(200)).bench_local_refs(|engine| {
         for packet in &packets {
             pass(engine, START, INSIDE, packet, &mut buffer);
             while engine.poll_event().is_some() {}
         }
     });
+}
+
+/// A new inside endpoint each, a pool of 32 outside addresses, nothing answered: what a gateway does
+/// that comes up in front of a busy network. A row is as many sessions as there were before; with
+/// the last, the table is full and gives up the oldest.
+#[divan::bench(args = [0, 100_000, 500_000, 1_000_000, 1_050_000], sample_count = 5, sample_size = 1)]
+fn open_10_000_endpoints(bencher: Bencher<'_, '_>, before: u32) {
+    let mut endpoints = Endpoints::new();
+    let prepared = || {
+        let (mut engine, mut endpoints) = (engine(32), Endpoints::new());
+        (0..before).for_each(|n| endpoints.open(&mut engine, n));
+        engine
+    };
+    bencher.with_inputs(prepared).bench_local_refs(|engine| {
+        (before..before + 10_000).for_each(|n| endpoints.open(engine, n));
+    });
+}
+
+/// Inside endpoints of 4096 hosts, one after the other.
+struct Endpoints {
+    packet: Vec<u8>,
+    buffer: [u8; 2048],
+}
+
+impl Endpoints {
+    fn new() -> Self {
+        let (inside, remote) = flow(0);
+        Self { packet: make::udp(inside, remote, b"hello"), buffer: [0; 2048] }
+    }
+
+    /// Sends the first packet of the `n`-th.
+    fn open(&mut self, engine: &mut Engine, n: u32) {
+        let host = Ipv4Addr::from_bits(0x0a00_0003 + n % 4096);
+        let inside = Endpoint::v4(host, 2000 + (n / 4096) as u16);
+        if let Ok(mut packet) = Packet::parse(&mut self.packet) {
+            packet.rewrite_source(inside);
+        }
+        pass(engine, START, INSIDE, &self.packet, &mut self.buffer);
+        while engine.poll_event().is_some() {}
+    }
 }
 
 #[divan::bench(sample_count = 20, sample_size = 1)]

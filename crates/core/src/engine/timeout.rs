@@ -10,7 +10,7 @@ use crate::time::Instant;
 use crate::verdict::DropReason;
 
 /// Sessions that one call looks at, so that a million that end together delay no packet for long.
-const MOST_SESSIONS: usize = 4096;
+const MOST_SESSIONS: usize = 256;
 /// The same for everything else.
 const MOST_OTHERS: usize = 256;
 
@@ -20,7 +20,6 @@ impl Engine {
     pub fn handle_timeout(&mut self, now: Instant) {
         let (sessions, mut scope) = self.sessions(now);
         sessions.expire(&mut scope, MOST_SESSIONS);
-        sessions.tidy_reclaim();
         for _ in 0..MOST_OTHERS {
             let Some(expired) = self.reassembler.expire(now) else { break };
             self.stats.count_drop(DropReason::ReassemblyTimeout);

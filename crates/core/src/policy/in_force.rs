@@ -11,8 +11,8 @@ use crate::routes::PortId;
 #[derive(Clone, Debug)]
 pub(crate) struct InForce {
     policy: Policy,
-    /// Every outside address and the place of its outside, sorted.
-    addresses: Vec<(IpAddr, usize)>,
+    /// Every outside address as a number and the place of its outside, sorted.
+    addresses: Vec<(u128, u32)>,
 }
 
 impl InForce {
@@ -21,7 +21,9 @@ impl InForce {
             .outsides
             .iter()
             .enumerate()
-            .flat_map(|(place, outside)| outside.addresses.iter().map(move |one| (*one, place)))
+            .flat_map(|(place, outside)| {
+                outside.addresses.iter().map(move |one| (number(*one), place as u32))
+            })
             .collect();
         addresses.sort_unstable();
         addresses.dedup_by_key(|(address, _)| *address);
@@ -35,13 +37,22 @@ impl InForce {
 
     /// The outside that shares an address.
     pub(crate) fn outside_of(&self, address: IpAddr) -> Option<&Outside> {
+        let address = number(address);
         let place = self.addresses.binary_search_by_key(&address, |(known, _)| *known).ok()?;
-        self.policy.outsides.get(self.addresses[place].1)
+        self.policy.outsides.get(self.addresses[place].1 as usize)
     }
 
     /// Whether the outside on an interface shares an address.
     pub(crate) fn shares(&self, port: PortId, address: IpAddr) -> bool {
         self.outside_of(address).is_some_and(|outside| outside.port == port)
+    }
+}
+
+/// An address as one number, which is compared quicker; IPv4 as RFC 4291 §2.5.5.2 maps it.
+pub(crate) const fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
     }
 }
 

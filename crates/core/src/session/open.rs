@@ -80,6 +80,7 @@ impl Sessions {
         let Ok(slot) = self.table.insert(scope.now.as_nanos(), &session) else {
             let slot = self.table.insert(scope.now.as_nanos(), &before).ok()?;
             self.move_slot(scope, &before, old, slot);
+            self.reclaim.push_over(&before, slot);
             return Some(slot);
         };
         self.move_slot(scope, &session, old, slot);
@@ -252,6 +253,7 @@ impl Sessions {
         self.mappings.substitute(session, old, new);
         self.pins.remove(old, session);
         self.pins.add(new, session);
+        self.reclaim.remove(old);
         self.timers.disarm(old);
         self.timers.arm(new, scope.now + PIN_INTERVAL);
     }

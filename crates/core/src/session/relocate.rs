@@ -40,6 +40,7 @@ impl Sessions {
         let moved = self.new_place(scope, slot, &session);
         if moved.is_none() {
             self.timers.disarm(slot);
+            self.reclaim.remove(slot);
             self.table.remove(scope.now.as_nanos(), slot);
             self.hosts.session_ended(scope.now, session.original.source.addr);
             scope.stats.removed += 1;

@@ -1,15 +1,16 @@
 //! Policies that change, addresses that come and go, and a successor that takes over.
 
+use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
 use masq_flow::{Layout, Memory, Region, Secret, Writer, owned::Owned, owned::Shared};
 use masq_wire::tcp::Flags;
-use masq_wire::{Protocol, make};
+use masq_wire::{Endpoint, Protocol, make};
 
 use super::net::{C1, Connection, Net, X, c1, c2, policy, s1, s2, x};
 use crate::ports::PortSpace;
 use crate::{
-    DropReason, Duration, EndReason, Engine, Event, HostPort, Instant, Mapping, Plan, PortRanges,
+    DropReason, Duration, EndReason, Engine, Event, HostPort, Mapping, MemoryUse, Plan, PortRanges,
 };
 
 const Y: &str = "203.0.113.9";
@@ -220,14 +221,23 @@ fn a_successor_with_another_address_ends_what_it_cannot_keep() {
 
 #[test]
 fn memory_of_a_million_sessions_stays_in_its_budget() {
-    let layout = Layout::for_sessions(1 << 20);
-    let table = size_of::<masq_flow::Record>() * layout.slots as usize
-        + size_of::<masq_flow::Bucket>() * layout.buckets as usize;
-    // Timers: 3 words. Mappings: 2 words, and three indexes at three quarters. Giving up: 1 word.
-    let engine = layout.slots as usize * 4 * (3 + 2 + 4 + 1);
-    let each = (table + engine) / (1 << 20);
-    assert!(each <= 200, "{each} bytes a session");
-    let memory = Memory::heap(Layout::for_sessions(16));
+    let pool = |last| IpAddr::from([203, 0, 113, last]);
+    let mut net = Net::with(|policy| policy.outsides[0].addresses = (1..=32).map(pool).collect());
+    let memory = Memory::heap(Layout::for_sessions(1 << 20));
     let writer = Writer::format(memory, Secret::new(1, 2));
-    assert_eq!(Engine::new(1_u64, writer, policy(), Instant::ZERO).poll_timeout(), None);
+    net.engine = Engine::new(1_u64, writer, net.engine.policy().clone(), net.now());
+    let before = net.engine.memory();
+    for n in 0..10_000 {
+        let host = Ipv4Addr::new(192, 168, 1, 3 + (n % 250) as u8);
+        net.udp_out(Endpoint::v4(host, 2000 + n / 250), s1(9));
+        net.events();
+    }
+    assert_eq!(net.sessions(), 10_000);
+    let after = net.engine.memory();
+    let each = after.total() / (1 << 20);
+    assert!(each <= 200, "{each} bytes a session: {after:?}");
+    // All was taken at the start, but what hosts and outside addresses have.
+    let shares = MemoryUse { hosts: before.hosts, reclaim: before.reclaim, ..after };
+    assert_eq!(shares, before);
+    assert!(after.reclaim - before.reclaim <= 1024, "a few lists for each address");
 }
