@@ -7,6 +7,7 @@
 mod fragments;
 mod ports;
 mod process;
+mod walk;
 
 use divan::AllocProfiler;
 
