@@ -15,6 +15,8 @@ pub struct Options {
     pub quick: bool,
     /// With ten million flows as well, which takes memory and minutes.
     pub huge: bool,
+    /// Only these numbers of flows; any if empty.
+    pub flows: Vec<u32>,
     /// The program that is measured.
     pub masq: std::path::PathBuf,
 }

@@ -95,6 +95,10 @@ const fn alone(scenario: &'static str, subject: Subject) -> Pick {
     Pick { scenario, subject, direction: Egress, parameter: None }
 }
 
+const fn both(scenario: &'static str, subject: Subject) -> Pick {
+    Pick { scenario, subject, direction: Direction::Both, parameter: None }
+}
+
 const DROP: Pick = udp(Subject::Drop, 4096);
 
 const fn at_least(id: &'static str, text: &'static str, of: Of, limit: f64) -> Spec {
@@ -202,19 +206,19 @@ const TABLE: &[Spec] = &[
     at_most(
         "kill",
         "packets of established flows lost over kill -9, 10 s of absence and restart",
-        Of::Row(alone("kill", MasqTc)),
+        Of::Row(both("kill", MasqTc)),
         0.0,
     ),
     at_most(
         "apply-lost",
         "packets of established flows lost when an equal policy is applied",
-        Of::Row(alone("apply-lost", MasqTc)),
+        Of::Row(both("apply-lost", MasqTc)),
         0.0,
     ),
     at_most(
         "apply-moved",
         "packets of established flows moved to the slow path when an equal policy is applied",
-        Of::Row(alone("apply-moved", MasqTc)),
+        Of::Row(both("apply-moved", MasqTc)),
         0.0,
     ),
 ];

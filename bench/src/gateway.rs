@@ -3,11 +3,13 @@
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Map, MapData, PerCpuArray};
 use masq_flow::maps::{COUNTERS, Counter};
+use masq_flow::punt::PuntReason;
 use masq_lab::{Daemon, Host, MasqOptions};
 
 use crate::cpu;
@@ -115,6 +117,26 @@ impl Gateway {
             Subject::Forward | Subject::BareRedirect | Subject::Drop => {}
         }
         Ok(counters)
+    }
+
+    /// Bytes of memory that the kernel holds for masq's maps.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub fn map_memory(&self, lab: &Lab) -> Result<u64> {
+        lab.gateway.run(|| {
+            let mut bytes = 0;
+            for entry in fs::read_dir(PINS)?.flatten() {
+                // Links are pinned beside the maps.
+                let Ok(map) = MapData::from_pin(entry.path()) else { continue };
+                let about = format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd());
+                let about = fs::read_to_string(about)?;
+                let held = about.lines().find_map(|line| line.strip_prefix("memlock:"));
+                bytes += held.context("a map without a size")?.trim().parse::<u64>()?;
+            }
+            Ok(bytes)
+        })
     }
 
     /// Whether what the counters say of `packets` that arrived proves that this subject carried them.
@@ -241,7 +263,14 @@ fn masq_counters(host: &Host) -> Result<Counters> {
     ] {
         counters.insert(name.to_owned(), count(counter as u32)?);
     }
-    let punted = (Counter::PUNTED..Counter::COUNT).map(count).sum::<Result<u64>>()?;
+    let mut punted = 0;
+    for why in PuntReason::ALL {
+        let packets = count(Counter::PUNTED + why as u32)?;
+        punted += packets;
+        if packets > 0 {
+            counters.insert(format!("{PUNTED}-{}", why.as_str()), packets);
+        }
+    }
     counters.insert(PUNTED.to_owned(), punted);
     Ok(counters)
 }

@@ -31,6 +31,10 @@ struct Arguments {
     #[arg(long)]
     huge: bool,
 
+    /// Only these numbers of flows, where a scenario has several
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    flows: Vec<u32>,
+
     /// Where to write the results: JSON, plots, and the page that shows them
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -73,8 +77,8 @@ fn run(arguments: Arguments) -> Result<()> {
         None => masq_lab::masq_binary().context("there is no program `masq` beside this one")?,
     };
     let run = new_run(arguments.rounds, arguments.quick);
-    let options =
-        Options { rounds: arguments.rounds, quick: arguments.quick, huge: arguments.huge, masq };
+    let Arguments { rounds, quick, huge, flows, .. } = arguments;
+    let options = Options { rounds, quick, huge, flows, masq };
     // The table's size is a matter of the host's own network; everything else happens beside it.
     let connections = if arguments.huge { 12_000_000 } else { 2_200_000 };
     let _room = (!arguments.quick).then(|| Conntrack::widen(connections));

@@ -7,9 +7,11 @@
 //!                     and remembers the outside endpoint that each was given
 //! ```
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::HashSet;
 use std::path::Path;
+use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use masq_bench_packet::settings::station;
@@ -60,6 +62,8 @@ pub struct Rig {
 pub struct Measured {
     /// How many were sent.
     pub sent: u64,
+    /// How many flows were seen for the first time.
+    pub begun: u64,
     /// How many of them arrived and were right.
     pub received: u64,
     /// How many of these came after a later one of their flow.
@@ -137,7 +141,7 @@ impl Rig {
                 self.established = next;
             }
             self.set_flags(SettingsFlags::TRANSLATED)?;
-            self.check_endpoints(flows)?;
+            self.check_endpoints()?;
         }
         self.established = self.established.max(flows);
         self.check_packets()
@@ -205,11 +209,13 @@ impl Rig {
             _ => seen.received - tally.received,
         };
         let reordered = seen.reordered - tally.reordered;
+        let begun = seen.learnt - tally.learnt;
         let mut proof = difference(&counters, &now);
         proof.insert("sent".to_owned(), sent);
         proof.insert("received".to_owned(), received);
         proof.insert("wrong".to_owned(), seen.wrong);
-        Ok(Measured { sent, received, reordered, took, proof })
+        proof.insert("reordered".to_owned(), reordered);
+        Ok(Measured { sent, begun, received, reordered, took, proof })
     }
 
     /// A generator at the end where a direction begins.
@@ -218,12 +224,57 @@ impl Rig {
     ///
     /// When its program is not there.
     pub fn generator(&self, direction: Direction) -> Result<Generator<'_>> {
-        let program = self.programs.sender(direction)?;
-        let (host, port) = match direction {
-            Direction::Egress | Direction::Both => (&self.lab.sender, self.lab.inside),
-            Direction::Ingress => (&self.lab.receiver, self.lab.outside),
-        };
-        Ok(Generator { host, interface: port.index, program })
+        generator(&self.lab, &self.programs, direction)
+    }
+
+    /// Sends packets of the first flows both ways, evenly, while `work` does something to the gateway: flows
+    /// below the middle go out, the others come in. A packet that does not arrive is lost for good.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`, and when a packet was wrong.
+    pub fn steadily<T: Send>(
+        &mut self,
+        flows: u32,
+        rate: u32,
+        work: impl FnOnce(&mut Gateway) -> Result<T> + Send,
+    ) -> Result<(Measured, T)> {
+        let cpus = cpu::all();
+        let (there, back) = (cpu::of_path(&cpus), cpu::of_worker(&cpus));
+        ensure!(there != back, "two directions need two processors");
+        let half = flows / 2;
+        let streams = |main| Streams { main, ..Streams::default() };
+        self.programs.set_streams(&[
+            (there, streams(Stream::scattered(0, half, 0))),
+            (back, streams(Stream::scattered(half, flows - half, 0))),
+        ])?;
+        self.programs.forget_order();
+        self.set_flags(self.settings.flags | SettingsFlags::ORDERED)?;
+        let mut worked = None;
+        let measured = self.measure(|rig| {
+            let over = AtomicBool::new(false);
+            let Rig { lab, programs, gateway, .. } = rig;
+            let (lab, programs) = (&*lab, &*programs);
+            let send = |direction, cpu| {
+                let over = &over;
+                move || {
+                    let until = |_| over.load(Ordering::Relaxed);
+                    generator(lab, programs, direction)?.paced(cpu, rate / 2, until)
+                }
+            };
+            let (out, inwards) = thread::scope(|scope| {
+                let out = scope.spawn(send(Direction::Egress, there));
+                let inwards = scope.spawn(send(Direction::Ingress, back));
+                worked = Some(work(gateway));
+                over.store(true, Ordering::Relaxed);
+                (out.join(), inwards.join())
+            });
+            let (out, inwards) =
+                (out.expect("a generator does not panic")?, inwards.expect("nor does this one")?);
+            Ok((out.0 + inwards.0, out.1.max(inwards.1)))
+        })?;
+        self.set_flags(self.settings.flags & !SettingsFlags::ORDERED)?;
+        Ok((measured, worked.context("nothing was done")??))
     }
 
     /// Changes how the programs go about it.
@@ -290,18 +341,22 @@ impl Rig {
         runs
     }
 
-    /// No two flows to one remote look alike from outside.
-    fn check_endpoints(&self, flows: u32) -> Result<()> {
-        let mut seen = HashSet::with_capacity(flows as usize);
-        for flow in 0..flows {
-            let learnt = self.programs.learnt(flow).context("a flow was forgotten")?;
+    /// No two flows to one remote look alike from outside. Says how many have been seen there.
+    ///
+    /// # Errors
+    ///
+    /// When two do.
+    pub fn check_endpoints(&self) -> Result<usize> {
+        let mut seen = HashSet::with_capacity(self.programs.capacity() as usize);
+        for flow in 0..self.programs.capacity() {
+            let Some(learnt) = self.programs.learnt(flow) else { continue };
             let remote_port = self.settings.numberings[0].ends(flow).remote_port;
             ensure!(
                 seen.insert((learnt.to_word(), remote_port)),
                 "flow {flow} was given the outside endpoint of another"
             );
         }
-        Ok(())
+        Ok(seen.len())
     }
 
     /// Counters once nothing more arrives.
@@ -331,6 +386,18 @@ impl Measured {
     pub fn sample(self) -> Sample {
         Sample::new(self.rate(), self.proof)
     }
+}
+
+fn generator<'a>(
+    lab: &'a Lab,
+    programs: &'a Programs,
+    direction: Direction,
+) -> Result<Generator<'a>> {
+    let (host, port) = match direction {
+        Direction::Egress | Direction::Both => (&lab.sender, lab.inside),
+        Direction::Ingress => (&lab.receiver, lab.outside),
+    };
+    Ok(Generator { host, interface: port.index, program: programs.sender(direction)? })
 }
 
 fn settings(lab: &Lab, subject: Subject, plan: &Plan) -> Settings {

@@ -1,7 +1,13 @@
 //! The scenarios: one file each, one line each in [`ALL`].
 
+pub mod apply;
+pub mod away;
 pub mod connect;
+pub mod cpus;
+pub mod exhausted;
 pub mod latency;
+pub mod memory;
+pub mod new_flows;
 pub mod tcp;
 pub mod udp;
 
@@ -30,5 +36,16 @@ pub trait Scenario: Sync {
 }
 
 /// Every scenario, in the order in which they run.
-pub const ALL: &[&dyn Scenario] =
-    &[&udp::Udp, &tcp::Offloaded, &tcp::Complete, &latency::Latency, &connect::Connect];
+pub const ALL: &[&dyn Scenario] = &[
+    &udp::Udp,
+    &cpus::Cpus,
+    &tcp::Offloaded,
+    &tcp::Complete,
+    &latency::Latency,
+    &connect::Connect,
+    &new_flows::NewFlows,
+    &exhausted::Exhausted,
+    &memory::Memory,
+    &away::Away,
+    &apply::Apply,
+];

@@ -30,7 +30,8 @@ impl Scenario for Udp {
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
         let flows = flows(bench);
-        let mut rigs = rigs(bench, &Plan::new(flows[flows.len() - 1]))?;
+        let most = flows.iter().copied().max().unwrap_or(1);
+        let mut rigs = rigs(bench, &Plan::new(most))?;
         for flows in flows {
             for rig in &mut rigs {
                 rig.establish(flows)?;
@@ -75,6 +76,9 @@ fn rigs(bench: &mut Bench, plan: &Plan) -> Result<Vec<Rig>> {
 }
 
 fn flows(bench: &Bench) -> Vec<u32> {
+    if !bench.options.flows.is_empty() {
+        return bench.options.flows.clone();
+    }
     match (bench.options.quick, bench.options.huge) {
         (true, _) => vec![1, 256],
         (false, false) => vec![1, 4096, 262_144, 1_000_000],

@@ -1,0 +1,120 @@
+//! More flows than ports: what becomes of the established ones.
+//!
+//! Every port of the only outside address is taken, towards one remote port, by flows that were answered. Of
+//! these, 40,000 go on with 50,000 packets a second, while another host offers 300,000 packets a second of
+//! flows for which there is no port. Generator and path share a processor: a gateway that spends its time on
+//! hopeless flows keeps established packets from being sent in their time, and those count as lost, as on
+//! a network card whose queue overflows.
+
+use core::time::Duration;
+
+use anyhow::{Result, ensure};
+use masq_bench_packet::{Numbering, SettingsFlags, Stream, Streams};
+
+use crate::bench::Bench;
+use crate::lab::FIRST_HOST;
+use crate::result::{Direction, Sample, Series};
+use crate::rig::{Plan, Rig};
+use crate::scenario::Scenario;
+use crate::subject::Subject;
+
+/// The scenario.
+#[derive(Debug)]
+pub struct Exhausted;
+
+impl Scenario for Exhausted {
+    fn id(&self) -> &'static str {
+        "exhausted"
+    }
+
+    fn about(&self) -> &'static str {
+        "share of established packets that arrive while 300,000 packets/s of new flows find no port"
+    }
+
+    fn run(&self, bench: &mut Bench) -> Result<()> {
+        let mut rigs = Vec::new();
+        for subject in [Subject::Nft, Subject::MasqTc, Subject::MasqXdp] {
+            let mut rig = Rig::new(subject, &plan(), &bench.options.masq)?;
+            exhaust(&mut rig)?;
+            rigs.push(rig);
+        }
+        for _ in bench.rounds() {
+            for rig in &mut rigs {
+                let sample = measure(rig, bench.lasting(Duration::from_secs(2)))?;
+                let title = "established flows while others find no port";
+                let direction = Direction::Egress;
+                let series = Series::new(self.id(), title, "share", direction, rig.subject);
+                bench.add(series, sample);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes every port. What is left over of the flows finds none.
+fn exhaust(rig: &mut Rig) -> Result<()> {
+    rig.establish(ESTABLISHED)?;
+    rig.answer(ESTABLISHED)?;
+    rig.set_flags(SettingsFlags::TRANSLATED | SettingsFlags::LEARN)?;
+    let cpu = rig.cpu();
+    let mut first = ESTABLISHED;
+    while first < ALL {
+        let count = CHUNK.min(ALL - first);
+        // Once more for what a worker had no room for; and answers, lest they be given up for others.
+        for direction in [Direction::Egress, Direction::Egress, Direction::Ingress] {
+            let main = Stream::in_order(first, count, 0);
+            rig.programs.set_streams(&[(cpu, Streams { main, ..Streams::default() })])?;
+            rig.measure(|rig| {
+                rig.generator(direction)?.burst(cpu, count)?;
+                Ok((count.into(), Duration::ZERO))
+            })?;
+        }
+        first += count;
+    }
+    rig.set_flags(SettingsFlags::TRANSLATED)?;
+    let begun = rig.check_endpoints()?;
+    ensure!(begun < ALL as usize, "{begun} flows found a port: there are still some left");
+    Ok(())
+}
+
+fn measure(rig: &mut Rig, lasting: Duration) -> Result<Sample> {
+    let cpu = rig.cpu();
+    let main = Stream::scattered(0, STRANGERS, 1);
+    let other = Stream::scattered(0, ESTABLISHED, 0);
+    let every = (STRANGERS_RATE + RATE) / RATE;
+    rig.programs.set_streams(&[(cpu, Streams { main, other, every, since: 0 })])?;
+    let measured = rig.measure(|rig| {
+        let generator = rig.generator(Direction::Egress)?;
+        let (sent, took) =
+            generator.paced(cpu, STRANGERS_RATE + RATE, |elapsed| elapsed >= lasting)?;
+        Ok((sent, took))
+    })?;
+    let due = measured.took.as_secs_f64() * f64::from(RATE);
+    let share = measured.received as f64 / due;
+    Ok(Sample::new(share.min(1.0), measured.proof))
+}
+
+fn plan() -> Plan {
+    let plan = Plan::new(ALL);
+    let numbering = Numbering { host_bits: 6, port_bits: 10, ..plan.numbering };
+    let disturbing = Numbering {
+        first_host: FIRST_HOST.to_bits() + 65_536,
+        host_bits: 0,
+        port_bits: 15,
+        ..numbering
+    };
+    Plan { numbering, disturbing, ..plan }
+}
+
+/// Flows that have a port and send.
+const ESTABLISHED: u32 = 40_000;
+/// Flows that want a port: more than there are.
+const ALL: u32 = 65_536;
+/// New flows at a time while ports are taken.
+const CHUNK: u32 = 1024;
+/// Flows that come too late.
+const STRANGERS: u32 = 32_768;
+/// Packets of the established flows, a second.
+const RATE: u32 = 50_000;
+/// Packets of those that come too late, a second.
+const STRANGERS_RATE: u32 = 300_000;
