@@ -22,7 +22,9 @@ pub use doctor::{Check, DoctorReport, Outcome};
 pub use error::{Error, ErrorKind};
 pub use flow::{Count, EndpointView, FlowPage, FlowQuery, FlowView, MappingPage, MappingView};
 pub use reload::{Change, ReloadPlan, ReloadRequest};
-pub use stats::{DropCount, EngineStats, StatsView, TableStats, Traffic};
+pub use stats::{
+    Carrier, DropCount, EngineStats, FastPathView, StatsView, TableStats, Traffic, WayView,
+};
 pub use status::{InterfaceView, Role, Status};
 
 mod doctor;

@@ -17,6 +17,9 @@ pub struct StatsView {
     pub engine: EngineStats,
     /// Packets by what became of them.
     pub traffic: Traffic,
+    /// What carries packets of established sessions.
+    #[serde(default)]
+    pub fast_path: FastPathView,
     /// Packets that were dropped, by reason; reasons never seen are absent.
     pub drops: Vec<DropCount>,
 }
@@ -68,6 +71,47 @@ pub struct Traffic {
     pub punted: u64,
     /// Dropped, for any reason.
     pub dropped: u64,
+}
+
+/// What carries packets of established sessions, and what carried them since the programs were loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FastPathView {
+    /// What is asked for: `auto`, `xdp`, `tc` or `off`.
+    pub mode: String,
+    /// Packets that the XDP program translated.
+    pub xdp: u64,
+    /// Packets that the TC program translated. One that is yet to be segmented counts once.
+    pub tc: u64,
+    /// Packets that the engine sent on.
+    pub engine: u64,
+    /// Each pair of interfaces.
+    pub ways: Vec<WayView>,
+}
+
+/// What carries packets from one interface to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayView {
+    /// Where they arrive.
+    pub from: String,
+    /// Where they leave.
+    pub to: String,
+    /// What carries them.
+    pub by: Carrier,
+    /// Why it is not XDP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
+}
+
+/// What carries packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carrier {
+    /// The engine, in the daemon.
+    Engine,
+    /// The eBPF program at TC.
+    Tc,
+    /// The eBPF program in the driver.
+    Xdp,
 }
 
 /// Drops for one reason.

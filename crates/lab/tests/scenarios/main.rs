@@ -14,6 +14,7 @@ mod bulk;
 mod control;
 mod daemon;
 mod datagrams;
+mod detach;
 mod fast;
 mod intruders;
 mod outlive;
@@ -169,16 +170,16 @@ fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>
         return Some(None);
     }
     let Some(binary) = masq_binary() else {
-        skip("there is no masq program; `cargo build -p masq` makes it, $MASQ_BIN names another");
+        skip_without_program();
         return None;
     };
     let options = MasqOptions::new(binary);
     let fast_path = match nat {
         Nat::MasqOnTc => "[fast-path]\nmode = 'tc'\n",
-        Nat::Masq | Nat::Kernel => "",
+        Nat::Masq | Nat::Kernel => "[fast-path]\nmode = 'off'\n",
     };
     let text = format!("{}{fast_path}", config.unwrap_or_default());
-    Some(Some(if text.is_empty() { options } else { options.config(text) }))
+    Some(Some(options.config(text)))
 }
 
 /// Builds a lab and plays in it. On failure, prints what there is to know and keeps the packets.
@@ -202,6 +203,11 @@ pub(crate) fn in_lab(name: &str, topology: &Topology, play: impl FnOnce(&Lab) ->
         Ok(result) => result.unwrap_or_else(|error| panic!("{error}")),
         Err(panicked) => resume_unwind(panicked),
     }
+}
+
+/// For tests of a program that is not there.
+pub(crate) fn skip_without_program() {
+    skip("there is no masq program; `cargo build -p masq` makes it, $MASQ_BIN names another");
 }
 
 /// A skipped test says why; where tests must run, it fails instead.

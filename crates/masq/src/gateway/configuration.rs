@@ -17,7 +17,8 @@ impl Configuration for Wanted {
 
     fn fast_path(&self) -> FastPath {
         match self.0.fast_path {
-            FastPathMode::Auto | FastPathMode::Off => FastPath::Off,
+            FastPathMode::Auto => FastPath::Auto,
+            FastPathMode::Off => FastPath::Off,
             FastPathMode::Tc => FastPath::Tc,
             FastPathMode::Xdp => FastPath::Xdp,
         }

@@ -6,6 +6,11 @@
 use masq_core::Event;
 use tracing::{debug, info, warn};
 
+/// Whether anybody reads what happens to single sessions.
+pub(super) fn are_details_shown() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
 pub(super) fn log(event: &Event) {
     match event {
         Event::AddressChanged { address, present } => {

@@ -110,7 +110,10 @@ impl Gateway for RunningGateway {
         let counted = self.handle.stats().map_err(|error| failed(error.to_string()))?;
         let table = self.handle.flows().stats();
         let carried = self.handle.totals().read();
-        Ok(stats::view(&self.instance, self.started.elapsed(), &counted, &table, carried))
+        let ways = self.handle.ways().map_err(|error| failed(error.to_string()))?;
+        let fast_path = stats::fast_path(self.config().fast_path, &counted, ways);
+        let uptime = self.started.elapsed();
+        Ok(stats::view(&self.instance, uptime, &counted, &table, carried, fast_path))
     }
 
     fn reload(&self, request: ReloadRequest) -> Result<ReloadPlan, Error> {

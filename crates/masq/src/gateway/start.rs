@@ -6,10 +6,15 @@ use masq_dataplane::{Handle, Options, StartError};
 use masq_flow::Layout;
 
 use super::configuration::Wanted;
+use super::events;
 
 pub(super) fn start(instance: &str, config: &CheckedConfig) -> Result<Handle> {
-    let options =
-        Options { layout: Layout::for_sessions(config.table_sessions), ..Options::new(instance) };
+    let options = Options {
+        layout: Layout::for_sessions(config.table_sessions),
+        // Only the log listens.
+        details: events::are_details_shown(),
+        ..Options::new(instance)
+    };
     masq_dataplane::start(options, Box::new(Wanted(config.clone()))).map_err(explain)
 }
 

@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
-use masq_api::{Count, DropCount, EngineStats, StatsView, TableStats, Traffic};
+use masq_api::{
+    Carrier, Count, DropCount, EngineStats, FastPathView, StatsView, TableStats, Traffic, WayView,
+};
+use masq_config::FastPathMode;
 use masq_core::DropReason;
-use masq_dataplane::DataplaneStats;
+use masq_dataplane::{DataplaneStats, Way};
 use masq_flow::maps::{Counter, EarlyDrop};
 use masq_flow::{PerDirection, Total};
 
@@ -14,6 +17,7 @@ pub(super) fn view(
     counted: &DataplaneStats,
     table: &masq_flow::TableStats,
     carried: PerDirection<Total>,
+    fast_path: FastPathView,
 ) -> StatsView {
     let engine = &counted.worker.engine;
     let drops = drops(counted);
@@ -42,7 +46,34 @@ pub(super) fn view(
             punted,
             dropped: drops.iter().map(|drop| drop.packets).sum(),
         },
+        fast_path,
         drops,
+    }
+}
+
+/// What carries packets of sessions, and how many each carried.
+pub(super) fn fast_path(
+    mode: FastPathMode,
+    counted: &DataplaneStats,
+    ways: Vec<Way>,
+) -> FastPathView {
+    let counter = |counter: Counter| counted.programs.counters.get(counter as usize).copied();
+    let way = |Way { from, to, carrier }| {
+        let (by, because) = match carrier {
+            masq_dataplane::Carrier::Engine => (Carrier::Engine, None),
+            masq_dataplane::Carrier::Tc { interface, why } => {
+                (Carrier::Tc, Some(why.of(&interface)))
+            }
+            masq_dataplane::Carrier::Xdp => (Carrier::Xdp, None),
+        };
+        WayView { from, to, by, because }
+    };
+    FastPathView {
+        mode: mode.to_string(),
+        xdp: counter(Counter::TranslatedXdp).unwrap_or(0),
+        tc: counter(Counter::Translated).unwrap_or(0),
+        engine: counter(Counter::Returned).unwrap_or(0),
+        ways: ways.into_iter().map(way).collect(),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use core::fmt::Write;
 
-use masq_api::StatsView;
+use masq_api::{Carrier, StatsView, WayView};
 
 use super::flows::count;
 use super::table::{Column, Table};
 use super::units;
 
 pub(crate) fn text(stats: &StatsView) -> String {
-    let StatsView { instance, uptime, table, engine, traffic, drops } = stats;
+    let StatsView { instance, uptime, table, engine, traffic, fast_path, drops } = stats;
     let mut text = String::new();
     let full = if table.capacity == 0 {
         0.0
@@ -57,6 +57,17 @@ pub(crate) fn text(stats: &StatsView) -> String {
         ),
     );
     line("dropped", units::grouped(traffic.dropped));
+    line(
+        "fast path",
+        format!(
+            "{}: {} packets by XDP, {} by TC, {} by the engine",
+            fast_path.mode,
+            units::grouped(fast_path.xdp),
+            units::grouped(fast_path.tc),
+            units::grouped(fast_path.engine),
+        ),
+    );
+    text.push_str(&ways(&fast_path.ways));
     if drops.is_empty() {
         return text;
     }
@@ -76,9 +87,28 @@ pub(crate) fn text(stats: &StatsView) -> String {
     text
 }
 
+/// What carries packets from where to where, and why it is not XDP.
+fn ways(ways: &[WayView]) -> String {
+    let pairs: Vec<_> = ways.iter().map(|way| format!("{} → {}", way.from, way.to)).collect();
+    let width = pairs.iter().map(|pair| pair.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (way, pair) in ways.iter().zip(pairs) {
+        let by = match way.by {
+            Carrier::Engine => "the engine",
+            Carrier::Tc => "TC",
+            Carrier::Xdp => "XDP",
+        };
+        let because =
+            way.because.as_ref().map_or_else(String::new, |why| format!(", because {why}"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:<12}{pair:<width$}  {by}{because}", "");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use masq_api::{Count, DropCount, EngineStats, TableStats, Traffic};
+    use masq_api::{Count, DropCount, EngineStats, FastPathView, TableStats, Traffic};
 
     use super::*;
 
@@ -88,6 +118,12 @@ mod tests {
             reason: reason.into(),
             text: text.into(),
             packets,
+        };
+        let way = |from: &str, to: &str, by, because: Option<&str>| WayView {
+            from: from.into(),
+            to: to.into(),
+            by,
+            because: because.map(str::to_owned),
         };
         let stats = StatsView {
             instance: "default".into(),
@@ -100,6 +136,21 @@ mod tests {
                 local: 311,
                 punted: 360_311,
                 dropped: 17,
+            },
+            fast_path: FastPathView {
+                mode: "auto".into(),
+                xdp: 300_000,
+                tc: 59_000,
+                engine: 1000,
+                ways: vec![
+                    way("eth1", "eth1", Carrier::Xdp, None),
+                    way(
+                        "eth1",
+                        "ppp0",
+                        Carrier::Tc,
+                        Some("packets of ppp0 have no Ethernet header"),
+                    ),
+                ],
             },
             drops: vec![
                 drop("no-mapping", "no mapping wants this packet", 2),
