@@ -5,6 +5,9 @@
 //! mount namespace, as `ip netns exec` and some service managers make one, a mount would vanish
 //! together with the process, and every flow with it. masq refuses to mount there; a file system
 //! that was mounted outside before is visible inside and serves well.
+//!
+//! Whoever removes the last instance removes the mount as well, if it was masq that made it. The
+//! mount itself tells: its source, which means nothing to a BPF file system, is then "masq".
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -68,8 +71,32 @@ pub(crate) fn ensure(path: &Path) -> Result<(), BpffsError> {
     if let Err(source) = std::fs::create_dir_all(&path) {
         return Err(BpffsError::Directory { path, source });
     }
-    rustix::mount::mount("bpf", &path, "bpf", MountFlags::empty(), Some(c"mode=0700"))
+    rustix::mount::mount(SOURCE, &path, "bpf", MountFlags::empty(), Some(c"mode=0700"))
         .map_err(|source| BpffsError::Mount { path, source: source.into() })
+}
+
+/// Unmounts the file system there if masq has mounted it and nothing is pinned in it.
+pub(crate) fn remove_own(path: &Path) {
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let source = source_of(&mounts, path);
+    if source != Some(SOURCE) || is_in_use(path) {
+        return;
+    }
+    // It stays if somebody has just come to use it.
+    if rustix::mount::unmount(path, rustix::mount::UnmountFlags::empty()).is_ok() {
+        let _ = std::fs::remove_dir(path);
+    }
+}
+
+/// What is mounted at a place, by the text of a mountinfo file: the source of the topmost BPF file
+/// system there, if that is what can be seen.
+fn source_of<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
+    // 36 35 0:31 / /run/masq/bpf rw,relatime shared:1 - bpf masq rw,mode=700
+    let line = mounts
+        .lines()
+        .rfind(|line| line.split(' ').nth(4).is_some_and(|place| Path::new(place) == path))?;
+    let mut kind = line.split_once(" - ")?.1.split(' ');
+    (kind.next() == Some("bpf")).then(|| kind.next())?
 }
 
 /// Whether mounts made by this thread are seen by nobody who was there before: its mount namespace
@@ -103,3 +130,29 @@ fn parent(process: u32) -> Option<u32> {
 const ANCESTORS: usize = 64;
 
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// Where the mounts that masq makes come from.
+const SOURCE: &str = "masq";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_of_ours_is_told_from_others() {
+        let line = |place: &str, source: &str| {
+            format!("36 35 0:31 / {place} rw,relatime shared:1 - bpf {source} rw,mode=700\n")
+        };
+        let root = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n".to_owned();
+        let path = Path::new("/run/masq/bpf");
+        let source = |mounts: &[String]| source_of(&mounts.concat(), path).map(str::to_owned);
+        let (ours, theirs) = (line("/run/masq/bpf", "masq"), line("/run/masq/bpf", "bpf"));
+        let elsewhere = line("/sys/fs/bpf", "masq");
+        assert_eq!(source(&[root.clone(), elsewhere]), None);
+        assert_eq!(source(&[root.clone(), ours.clone()]).as_deref(), Some("masq"));
+        assert_eq!(source(&[root.clone(), theirs.clone()]).as_deref(), Some("bpf"));
+        assert_eq!(source(&[ours, theirs]).as_deref(), Some("bpf"), "the topmost is what is seen");
+        let other = "36 35 0:31 / /run/masq/bpf rw - tmpfs masq rw\n".to_owned();
+        assert_eq!(source(&[root, other]), None);
+    }
+}

@@ -29,7 +29,8 @@ pub enum DetachError {
 }
 
 /// Removes programs, maps, the punt port and the state of an instance that is not running, and
-/// restores the kernel settings that masq changed.
+/// restores the kernel settings that masq changed. After the last instance, the BPF file system is
+/// unmounted if masq has mounted it.
 ///
 /// Programs and maps are removed from wherever they are; the punt port and settings only if the
 /// calling thread is in the instance's network namespace.
@@ -47,6 +48,7 @@ pub fn detach(run: &Path, instance: &str) -> Result<(), DetachError> {
     let errors = instance.remove();
     if errors.is_empty() {
         instance.remove_lock();
+        instance.remove_own_places();
         unlock(&lock);
         Ok(())
     } else {

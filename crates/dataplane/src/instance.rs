@@ -215,6 +215,13 @@ impl Instance {
         }
     }
 
+    /// Removes the shared places, if masq has made them and no instance uses them.
+    pub(crate) fn remove_own_places(&self) {
+        bpffs::remove_own(&self.bpffs());
+        // A directory that is not empty stays.
+        let _ = std::fs::remove_dir(&self.run);
+    }
+
     /// Whether the instance has anything on this host.
     pub(crate) fn exists(&self) -> bool {
         self.state_path().exists() || Pins::of(&self.bpffs(), &self.name).exist()

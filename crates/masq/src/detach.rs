@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli;
 use crate::client::Client;
 use crate::clock::Stopwatch;
+use crate::control;
 use crate::output;
 
 /// How long a daemon may take to end.
@@ -24,6 +25,7 @@ struct Detached<'a> {
 
 pub(crate) fn detach(output: cli::Output, instance: &str, socket: &Path) -> Result<()> {
     let stopped = crate::runtime()?.block_on(stop(&Client::new(instance, socket)))?;
+    control::socket::remove_dead(instance, socket);
     remove(instance)?;
     if output.json {
         return output::pretty_json(&Detached { instance, stopped });

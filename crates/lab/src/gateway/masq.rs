@@ -166,6 +166,17 @@ impl Daemon {
         self.options.config = Some(text.into());
     }
 
+    /// Removes the configuration file, which only the lab has written.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn forget_config(&self) -> Result<()> {
+        self.namespace
+            .run(|| fs::remove_file(CONFIG))
+            .context(|| format!("removing {CONFIG} on the gateway"))
+    }
+
     /// Its process, when it runs.
     pub fn process(&mut self) -> Option<&mut Running> {
         self.running.as_mut()

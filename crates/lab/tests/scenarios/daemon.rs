@@ -11,7 +11,7 @@ use super::bulk::{converse, last_peer, only_the_gateway_was_seen};
 use super::datagrams::PROMPT;
 use super::packets::malformed;
 use super::refused::traces;
-use super::{Nat, Scenario, check, in_lab};
+use super::{Nat, Scenario, check, in_lab, skip_without_program};
 
 #[test]
 fn stopping_fails_closed_and_restarting_costs_no_connection() {
@@ -241,10 +241,6 @@ pub(crate) fn in_masq_lab(name: &str, run: impl FnOnce(&Lab, &str) -> Result<()>
     let Some(binary) = masq_binary() else { return skip_without_program() };
     let name = format!("daemon::{name}");
     in_lab(&name, &Topology::new(), |lab| run(lab, &binary.to_string_lossy()));
-}
-
-fn skip_without_program() {
-    super::skip("there is no masq program; `cargo build -p masq` makes it");
 }
 
 pub(crate) fn daemon(gateway: &mut Gateway) -> &mut Daemon {

@@ -44,6 +44,16 @@ impl Socket {
     }
 }
 
+/// Removes what a daemon that was killed has left of its socket; nothing of one that lives, and
+/// nothing of anybody else's.
+pub(crate) fn remove_dead(instance: &str, path: &Path) {
+    if path.exists() || path.with_extension("lock").exists() {
+        let place = Place::take(instance, path);
+        // Before the place, with the lock, is given back.
+        let _ = place.is_ok_and(|_place| clear(instance, path).is_ok());
+    }
+}
+
 /// The locked place of a socket, given back when dropped.
 #[derive(Debug)]
 struct Place {
@@ -175,17 +185,37 @@ mod tests {
     }
 
     #[test]
+    fn only_what_a_dead_daemon_left_is_removed() {
+        let path = place("removed");
+        remove_dead("test", &path);
+        assert!(!path.parent().unwrap().exists(), "nothing is made to remove nothing");
+        let living = Socket::bind("test", &path).unwrap();
+        remove_dead("test", &path);
+        UnixStream::connect(&path).unwrap();
+        drop(living);
+
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        fs::write(path.with_extension("lock"), "").unwrap();
+        remove_dead("test", &path);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_strangers_socket_or_file_is_left_alone() {
         let path = place("stranger");
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let stranger = UnixListener::bind(&path).unwrap();
         let error = Socket::bind("test", &path).unwrap_err().to_string();
         assert!(error.contains("in use by another program"), "{error}");
+        remove_dead("test", &path);
+        UnixStream::connect(&path).unwrap();
         drop(stranger);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
         let error = Socket::bind("test", &path).unwrap_err().to_string();
         assert!(error.contains("it is not a socket"), "{error}");
+        remove_dead("test", &path);
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "and nothing else");
     }
