@@ -589,6 +589,7 @@ fn interface(side: Realm, link: &Link) -> Interface {
     };
     let flags = if link.layer3 { InterfaceFlags::LAYER3 } else { InterfaceFlags::empty() };
     Interface {
+        index: link.index,
         role: role as u32,
         flags: flags.bits(),
         mtu: link.mtu,

@@ -7,7 +7,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
 use masq_flow::maps::{
-    AddressFlags, Counter, EarlyDrop, Interface, MAX_ADDRESSES, MAX_INTERFACES, MAX_QUEUES,
+    AddressFlags, Counter, EarlyDrop, INTERFACE_PLACES, Interface, MAX_ADDRESSES, MAX_QUEUES,
     MAX_SOURCES, Settings, TokenBucket,
 };
 use masq_flow::owned::{Owned, Shared};
@@ -36,7 +36,7 @@ static OWNED: Array<Owned> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 static ADDRESSES: HashMap<u32, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
 
 #[map(name = "MASQ_INTERFACES")]
-static INTERFACES: HashMap<u32, Interface> = HashMap::with_max_entries(MAX_INTERFACES, 0);
+static INTERFACES: Array<Interface> = Array::with_max_entries(INTERFACE_PLACES, 0);
 
 #[map(name = "MASQ_SETTINGS")]
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
@@ -67,10 +67,16 @@ pub(crate) fn settings() -> Settings {
 /// An interface that masq serves.
 #[inline(always)]
 pub(crate) fn interface(ifindex: u32) -> Option<Interface> {
-    let interface = INTERFACES.get_ptr(ifindex)?;
-    // SAFETY: the look-up returned a valid value. The daemon replaces values whole; a reader that
-    // meets a replacement in the middle sees a mixture of an interface's old and new properties.
-    Some(unsafe { interface.read_volatile() })
+    for place in Interface::places(ifindex) {
+        let interface = INTERFACES.get_ptr(place)?;
+        // SAFETY: the look-up returned a valid, aligned value.
+        if unsafe { (&raw const (*interface).index).read_volatile() } == ifindex {
+            // SAFETY: as above. The daemon replaces values whole; a reader that meets a replacement
+            // in the middle sees a mixture of an interface's old and new properties.
+            return Some(unsafe { interface.read_volatile() });
+        }
+    }
+    None
 }
 
 /// What an address is to this host; nothing if it is somebody else's.

@@ -10,6 +10,7 @@
 //! From Linux 6.6 on programs are attached by tcx links, before all others. Older kernels get a
 //! clsact filter of fixed priority and handle, which stays without a pin.
 
+mod interfaces;
 mod pins;
 mod xdp;
 
@@ -29,6 +30,7 @@ use masq_flow::maps::{self, Counter, EarlyDrop, Interface, Settings};
 use masq_flow::owned::Owned;
 use masq_flow::{Layout, Memory, NextHop, Region};
 
+pub(crate) use interfaces::Interfaces;
 pub(crate) use pins::Pins;
 
 use crate::sys;
@@ -65,6 +67,12 @@ pub enum AttachError {
     Claimed {
         /// Which.
         interface: String,
+    },
+    /// Too many interfaces are served whose numbers are close to each other, or a thousand apart.
+    #[error("no more interfaces can be served with numbers like {index}")]
+    NoPlace {
+        /// The interface's number.
+        index: u32,
     },
     /// A map is missing, or of another kind than the programs' author said.
     #[error("the eBPF programs have no usable map {map}")]
@@ -282,13 +290,16 @@ impl Programs {
         interface: Option<&Interface>,
     ) -> Result<(), AttachError> {
         let map = self.map_mut(maps::INTERFACES)?;
-        let bytes: Option<[u8; size_of::<Interface>()]> =
-            interface.map(|interface| zerocopy::transmute!(*interface));
-        let set = |mut map: HashMap<&mut MapData, u32, [u8; size_of::<Interface>()]>| match bytes {
-            Some(bytes) => map.insert(index, bytes, 0),
-            None => absent_is_fine(map.remove(&index)),
+        let mut served =
+            Array::try_from(map).map(Interfaces::new).map_err(unusable(maps::INTERFACES))?;
+        let done = match interface {
+            Some(interface) => served.enter(&Interface { index, ..*interface }),
+            None => served.remove(index).map(|()| true),
         };
-        HashMap::try_from(map).and_then(set).map_err(unusable(maps::INTERFACES))
+        if done.map_err(unusable(maps::INTERFACES))? {
+            return Ok(());
+        }
+        Err(AttachError::NoPlace { index })
     }
 
     /// Enters or removes an address of the host.
@@ -308,10 +319,9 @@ impl Programs {
 
     /// The interfaces and addresses that a predecessor entered.
     pub(crate) fn entered(&self) -> (Vec<u32>, Vec<core::net::Ipv4Addr>) {
-        let interfaces = self.ebpf.map(maps::INTERFACES).and_then(|map| {
-            let map: HashMap<_, u32, [u8; size_of::<Interface>()]> = map.try_into().ok()?;
-            Some(map.keys().flatten().collect())
-        });
+        let interfaces = self.ebpf.map(maps::INTERFACES);
+        let interfaces = interfaces.and_then(|map| Array::try_from(map).ok());
+        let interfaces = interfaces.map(|map| Interfaces::new(map).entered());
         let addresses = self.ebpf.map(maps::ADDRESSES).and_then(|map| {
             let map: HashMap<_, u32, u32> = map.try_into().ok()?;
             let address = |key: u32| key.to_ne_bytes().into();

@@ -17,7 +17,7 @@ use core::net::Ipv4Addr;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 
-use aya::maps::{HashMap, Map, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, PerCpuArray};
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp, XdpMode,
 };
@@ -39,6 +39,7 @@ pub use self::place::{
     GATEWAY_INSIDE, OUTSIDE, POOL, Port, Role, SERVER, TO_SERVER, TO_WORKSTATION, UNRESOLVED,
     WORKSTATION, index, ip, next_hop, run, settings,
 };
+use crate::attach::Interfaces;
 use crate::sys;
 
 /// Programs and maps. The flow table's memory is not formatted; who uses it owns it.
@@ -132,14 +133,16 @@ impl Rig {
     /// Describes an interface to the programs.
     pub fn set_interface(&mut self, port: &Port, flags: InterfaceFlags) {
         let interface = Interface {
+            index: port.index,
             role: port.role as u32,
             flags: flags.bits(),
             mtu: 1500,
             mac: port.mac,
             reserved: [0; 2],
         };
-        let value: [u8; size_of::<Interface>()] = transmute!(interface);
-        self.put(maps::INTERFACES, port.index, value);
+        let map = self.ebpf.map_mut(maps::INTERFACES).unwrap();
+        let mut served = Interfaces::new(Array::try_from(map).unwrap());
+        assert!(served.enter(&interface).unwrap());
     }
 
     /// Tells the programs what to do.
