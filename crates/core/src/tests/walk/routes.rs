@@ -62,9 +62,10 @@ fn a_session_whose_way_is_gone_ends_with_its_next_packet() {
     net.walk();
     assert_eq!((net.sessions(), fast(&net)), (1, 1), "the way may come back");
     net.send_out(&masq_wire::make::udp(super::inside(0), s1(9), b"")).local();
-    let ended = net.events().into_iter().filter(|event| {
-        matches!(event, Event::SessionRemoved { reason: EndReason::Rerouted, .. })
-    });
+    let ended = net
+        .events()
+        .into_iter()
+        .filter(|event| matches!(event, Event::SessionRemoved { reason: EndReason::Rerouted, .. }));
     assert_eq!(ended.count(), 1);
 }
 
