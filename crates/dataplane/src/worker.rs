@@ -107,7 +107,8 @@ pub(crate) struct Sockets {
 pub(crate) struct Ends {
     pub(crate) commands: WakingReceiver<Command>,
     pub(crate) wishes: WakingSender<Wish>,
-    pub(crate) events: SyncSender<Event>,
+    /// All events of a round at once.
+    pub(crate) events: SyncSender<Vec<Event>>,
 }
 
 impl Worker {
@@ -172,6 +173,10 @@ impl Worker {
             self.look_again = now + Engine::LOOK_AGAIN;
         }
         self.port.reclaim();
+        // What waited for a neighbour goes before what comes after the neighbour's answer.
+        if self.tell_next_hops(now) {
+            self.transmit(now);
+        }
         let full = self.translate(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.engine.handle_timeout(now);
@@ -262,7 +267,11 @@ impl Worker {
                     tracing::trace!(port = %punted.port, reason = reason.as_str(), "dropped");
                     self.port.release(punted.frame);
                 }
-                Verdict::Held => self.port.release(punted.frame),
+                Verdict::Held => {
+                    self.port.release(punted.frame);
+                    // A datagram in pieces is not overtaken by the next packet.
+                    self.transmit(now);
+                }
             }
         }
         true
@@ -318,10 +327,12 @@ impl Worker {
     }
 
     fn tell_events(&mut self) {
-        while let Some(event) = self.engine.poll_event() {
-            if let Err(TrySendError::Full(_)) = self.ends.events.try_send(event) {
-                self.events_lost += 1;
-            }
+        let events: Vec<Event> = core::iter::from_fn(|| self.engine.poll_event()).collect();
+        if events.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(lost)) = self.ends.events.try_send(events) {
+            self.events_lost += lost.len() as u64;
         }
     }
 }
@@ -330,6 +341,9 @@ impl Sockets {
     /// Before a new flow asks for its own port outside, sees whether a socket of the host has come
     /// to use that port towards the same remote since the host's sockets were last listed.
     fn look(&mut self, now: Instant, engine: &mut Engine, bytes: &mut [u8]) {
+        if !self.asker.may_ask(now) {
+            return;
+        }
         let Ok(packet) = Packet::parse(bytes) else { return };
         let begins = match packet.transport() {
             Transport::Tcp(tcp) => tcp.flags.opens(),

@@ -132,6 +132,10 @@ impl Engine {
         let segment = Segment::of(&tcp, direction, &before);
         let seen_at = seen_at(now, segment, direction, &before);
         self.sessions.table.stamp(seen_at, slot, direction, length, segment.mark(&tcp));
+        if tcp.flags.opens() && before[direction].packets == 0 {
+            // The next segment comes when this one has been answered, and so has left.
+            self.sessions.table.settle(slot, direction);
+        }
         self.follow(slot, session, segment, &tcp);
     }
 

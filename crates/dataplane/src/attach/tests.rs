@@ -4,9 +4,11 @@ use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use masq_core::{Instant, PortId, Route, RouteQuery, Routes as _};
+use masq_flow::index::Source as _;
 use masq_flow::maps::{AddressFlags, Role};
 use masq_flow::owned::Shared;
-use masq_wire::{Endpoint, Packet};
+use masq_flow::{Direction, PerDirection, Session};
+use masq_wire::{Endpoint, Packet, Protocol, Tuple};
 
 use super::*;
 use crate::netlink::{Netlink, PuntPair, create_pair};
@@ -168,6 +170,38 @@ fn packets_go_through_the_punt_port_and_back() {
         assert!(counts.received >= 6 && counts.foreign == 0 && counts.nonsense == 0, "{counts:?}");
         run("ping -c 1 -W 1 192.168.1.3");
         assert_eq!(gateway.programs.attachment(), "tcx");
+    });
+}
+
+#[test]
+fn tickets_come_back_with_their_packets() {
+    in_namespaces(|| {
+        gateway_topology();
+        let mut gateway = Simple::start(Attachment::Tcx);
+        let table = gateway.memory.table.clone();
+        let (mut writer, _) = masq_flow::Writer::adopt(table.clone(), 0).unwrap();
+        let (host, own) = (Endpoint::v4(WORKSTATION, 7777), Endpoint::v4(OUTSIDE, 7777));
+        let remote = Endpoint::v4([203, 0, 113, 178].into(), 0);
+        let session = Session {
+            original: Tuple::new(Protocol::ICMP, host, remote),
+            reply: Tuple::new(Protocol::ICMP, remote, own),
+            flags: masq_flow::Flags::empty(),
+            class: 0,
+            state: 0,
+            next_hops: PerDirection::default(),
+            interfaces: PerDirection::default(),
+            epoch: 0,
+            rule_path: 0,
+            created: 0,
+        };
+        let slot = writer.insert(0, &session).unwrap();
+        let settled = || {
+            let activity = &table.record(slot).unwrap().activity;
+            Direction::ALL.map(|direction| activity.is_settled(direction))
+        };
+        assert_eq!(settled(), [false, false]);
+        gateway.serve("ip netns exec inside ping -e 7777 -c 4 -i 0.2 -W 1 203.0.113.178");
+        assert_eq!(settled(), [true, true]);
     });
 }
 

@@ -1,5 +1,6 @@
 //! The fast path: the same bytes as the engine's, and nothing that the engine should have seen.
 
+mod order;
 mod punted;
 mod same;
 mod stamps;

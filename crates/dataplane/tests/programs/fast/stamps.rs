@@ -99,7 +99,7 @@ fn activity(rig: &Rig, slot: Slot) -> Activity {
     rig.table.activity(slot).unwrap()
 }
 
-fn monotonic() -> u64 {
+pub(super) fn monotonic() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
