@@ -1,5 +1,8 @@
 //! The fuzz targets without a fuzzer: inputs that once went wrong, and some that a seed gives.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "shown when a test fails: the input that made it")]
+
 use masq_fuzz::{TARGETS, Target};
 
 #[test]
@@ -44,7 +47,6 @@ fn replay(name: &str) {
         .collect();
     files.sort();
     for file in &files {
-        // Shown when it fails.
         println!("{}", file.display());
         (target.run)(&std::fs::read(file).unwrap());
     }

@@ -1,0 +1,95 @@
+//! The engine alone against the engine behind the eBPF programs.
+//!
+//! ```text
+//!                          ┌─ engine ────────────────────────────────────────► bytes, way, drop
+//!   packets, time, ────────┤                                                        ║ the same
+//!   policies, routes       └─ masq_xdp, masq_ingress ─┬─ translated ──────────► bytes, way
+//!                             (BPF_PROG_TEST_RUN)     └─ punted ─► engine ─► masq_return ─┘
+//! ```
+//!
+//! Both have a table of their own, the same seed, policy, routes and (virtual) time. Each packet goes
+//! to both. What leaves must be the same, byte for byte, and to the same neighbour; so must what is
+//! dropped, and why, what the engines send by themselves and what they tell. In the end the tables
+//! hold the same sessions, with the same counts and stamps, and each ends at the same time.
+//!
+//! # Limits
+//!
+//! - The programs know the real time only, so what they stamp is set to the virtual one afterwards.
+//! - Virtual time goes by the ticks of the engine's timers. Between a session's end and the tick at
+//!   which it is noticed, the fast path would still carry what the engine would not.
+//! - A new policy, or other routes, have reached all sessions before the next packet comes. In between
+//!   the fast path goes by what was.
+//! - What the programs leave to the host reaches neither engine. It must not be of a session.
+//! - Uncut (GSO) packets are not made here.
+
+mod input;
+mod pair;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use arbitrary::{Arbitrary, Unstructured};
+use masq_flow::Layout;
+use masq_lab::Namespace;
+
+use self::input::Input;
+use self::pair::{Kernel, Pair};
+
+/// Sends packets through both.
+///
+/// Without the right to load eBPF programs it does nothing, and says so once.
+pub fn run(data: &[u8]) {
+    let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    static BENCH: OnceLock<Option<Bench>> = OnceLock::new();
+    let Some(bench) = BENCH.get_or_init(Bench::set_up) else { return };
+    bench.judge(input);
+}
+
+/// A thread in a network of its own, where the programs are loaded once.
+struct Bench {
+    ends: Mutex<(Sender<Input>, Receiver<std::thread::Result<()>>)>,
+}
+
+impl Bench {
+    fn set_up() -> Option<Self> {
+        if let Some(reason) = masq_lab::unavailable() {
+            let required = std::env::var_os("MASQ_REQUIRE_NETNS").is_some();
+            assert!(!required, "cannot be skipped here: {reason}");
+            tell(&reason);
+            return None;
+        }
+        let (inputs, to_judge) = channel::<Input>();
+        let (judged, results) = channel();
+        std::thread::spawn(move || {
+            let network = Namespace::new().expect("it could be made just now");
+            network.run(|| {
+                let mut kernel = Kernel::load(Layout::for_sessions(200));
+                for input in to_judge {
+                    let judge =
+                        core::panic::AssertUnwindSafe(|| Pair::new(&mut kernel).judge(&input));
+                    let result = std::panic::catch_unwind(judge);
+                    if judged.send(result).is_err() {
+                        break;
+                    }
+                }
+            });
+        });
+        Some(Self { ends: Mutex::new((inputs, results)) })
+    }
+
+    fn judge(&self, input: Input) {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let (inputs, results) = &*ends;
+        inputs.send(input).expect("the thread waits for inputs");
+        let result = results.recv().expect("the thread answers each");
+        drop(ends);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a target that did nothing says why")]
+fn tell(reason: &str) {
+    eprintln!("skipped: {reason}");
+}

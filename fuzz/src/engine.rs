@@ -1,3 +1,0 @@
-//! todo
-/// x
-pub fn run(_: &[u8]) {}
