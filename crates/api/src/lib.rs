@@ -23,7 +23,8 @@ pub use error::{Error, ErrorKind};
 pub use flow::{Count, EndpointView, FlowPage, FlowQuery, FlowView, MappingPage, MappingView};
 pub use reload::{Change, ReloadPlan, ReloadRequest};
 pub use stats::{
-    Carrier, DropCount, EngineStats, FastPathView, StatsView, TableStats, Traffic, WayView,
+    Carrier, DropCount, EngineStats, FastPathView, IndexStats, MemoryPart, StatsView, TableStats,
+    Traffic, WayView,
 };
 pub use status::{InterfaceView, Role, Status};
 

@@ -13,6 +13,9 @@ pub struct StatsView {
     pub uptime: f64,
     /// The session table.
     pub table: TableStats,
+    /// What the sessions take of the machine's memory, by what it is for.
+    #[serde(default)]
+    pub memory: Vec<MemoryPart>,
     /// What the engine did.
     pub engine: EngineStats,
     /// Packets by what became of them.
@@ -35,6 +38,37 @@ pub struct TableStats {
     pub capacity: u64,
     /// Sessions refused because their places in the index were taken.
     pub refused: u64,
+    /// How the index of the table is filled.
+    #[serde(default)]
+    pub index: IndexStats,
+}
+
+/// The index of the session table: buckets of some places each, and two buckets to choose from for each
+/// of a session's two entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexStats {
+    /// Places for entries.
+    pub places: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Entries of the fullest bucket.
+    pub fullest: u32,
+    /// Places of each bucket.
+    pub bucket: u32,
+    /// The most buckets that a search looks into.
+    pub longest_probe: u32,
+    /// Of a thousand entries, those in the second of their buckets. In a large index a part of the
+    /// buckets stands for all.
+    pub second_per_mille: u32,
+}
+
+/// What some of the gateway's memory is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPart {
+    /// What for.
+    pub part: String,
+    /// How much is taken, used or not.
+    pub bytes: u64,
 }
 
 /// Sessions and held packets over time.

@@ -160,8 +160,9 @@ mod tests {
 
     #[test]
     fn what_differs_is_named_as_in_the_file() {
-        let new =
-            config("[timeouts]\nudp = 120\n[table]\nsessions = 1000\n[fast-path]\nmode = 'xdp'\n[[inside]]\ninterface='x'");
+        let new = config(
+            "[timeouts]\nudp = 120\n[table]\nsessions = 1000\n[fast-path]\nmode = 'xdp'\n[[inside]]\ninterface='x'",
+        );
         let shown: Vec<_> = config("")
             .differences(&new)
             .into_iter()
@@ -172,7 +173,7 @@ mod tests {
             [
                 "fast-path.mode auto xdp false",
                 "inside.x.networks absent auto false",
-                "table.sessions 262144 1000 true",
+                "table.sessions 1048576 1000 true",
                 "timeouts.udp 5m 2m false",
             ]
         );

@@ -148,6 +148,12 @@ impl Engine {
         timeouts.into_iter().flatten().min()
     }
 
+    /// Tells of each session and mapping, as it does unless told otherwise, or not: see
+    /// [`Event::is_detail`].
+    pub const fn set_details(&mut self, wanted: bool) {
+        self.events.set_details(wanted);
+    }
+
     /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop()

@@ -77,6 +77,24 @@ pub enum Event {
     TableFull,
 }
 
+impl Event {
+    /// Whether it is about a single session or mapping. There are as many of these as of flows.
+    #[must_use]
+    pub const fn is_detail(&self) -> bool {
+        match self {
+            Self::MappingCreated { .. }
+            | Self::MappingRemoved { .. }
+            | Self::SessionCreated { .. }
+            | Self::SessionRemoved { .. } => true,
+            Self::AddressChanged { .. }
+            | Self::LimitReached { .. }
+            | Self::PortsExhausted { .. }
+            | Self::ResolveNextHop(_)
+            | Self::TableFull => false,
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
@@ -95,17 +113,33 @@ pub enum EndReason {
 }
 
 /// The events that wait to be fetched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Events {
     queue: VecDeque<Event>,
     forgotten: u64,
+    details: bool,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), forgotten: 0, details: true }
+    }
 }
 
 impl Events {
     /// Events that wait at most.
     const MOST: usize = 65_536;
 
+    /// Tells of single sessions and mappings, or not.
+    pub(crate) const fn set_details(&mut self, wanted: bool) {
+        self.details = wanted;
+    }
+
+    #[inline]
     pub(crate) fn push(&mut self, event: Event) {
+        if !self.details && event.is_detail() {
+            return;
+        }
         if self.queue.len() == Self::MOST {
             self.queue.pop_front();
             self.forgotten += 1;
@@ -139,5 +173,17 @@ mod tests {
         }
         assert_eq!(events.forgotten(), 1);
         assert_eq!(events.pop(), Some(Event::ResolveNextHop(NextHopId(1))));
+    }
+
+    #[test]
+    fn who_does_not_want_details_hears_of_the_rest() {
+        let (inside, outside) =
+            (Endpoint::v4([192, 168, 1, 3].into(), 1), Endpoint::v4([203, 0, 113, 1].into(), 1));
+        let mut events = Events::default();
+        events.set_details(false);
+        events.push(Event::MappingCreated { protocol: Protocol::UDP, inside, outside });
+        events.push(Event::TableFull);
+        assert_eq!((events.pop(), events.pop()), (Some(Event::TableFull), None));
+        assert_eq!(events.forgotten(), 0);
     }
 }

@@ -45,6 +45,15 @@ impl PortClass {
         if port < GROUP_PORTS { Self::System } else { Self::User }
     }
 
+    /// The least number of the class and parity, and how many there are; the others follow at
+    /// distances of two.
+    pub(crate) const fn numbers(self, parity: Parity) -> (u16, u16) {
+        match self {
+            Self::System => (parity as u16, GROUP_PORTS / 2),
+            Self::User => (GROUP_PORTS + parity as u16, (u16::MAX - GROUP_PORTS) / 2 + 1),
+        }
+    }
+
     const fn groups(self) -> Range<usize> {
         match self {
             Self::System => 0..1,

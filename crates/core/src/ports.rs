@@ -444,7 +444,10 @@ impl PortTable {
     }
 }
 
-/// Draws one member of some classes and parities.
+/// Draws one member of some classes and parities, each with the same probability.
+///
+/// While there are many, it is a number drawn at random, for as often as none of a few draws was a
+/// member; then counting finds one. Either is uniform, so both together are.
 fn pick(
     free: &PortSet,
     classes: &[PortClass],
@@ -456,6 +459,14 @@ fn pick(
     if members == 0 {
         return None;
     }
+    if let (&[class], &[parity]) = (classes, parities) {
+        let (first, numbers) = class.numbers(parity);
+        let few = if members >= u32::from(numbers / 4) { DRAWS } else { 0 };
+        let mut drawn = (0..few).map(|_| first + 2 * random.below(numbers.into()) as u16);
+        if let Some(member) = drawn.find(|port| free.contains(*port)) {
+            return Some(member);
+        }
+    }
     let mut n = random.below(members);
     for (class, parity) in areas() {
         let here = free.len_of(class, parity);
@@ -466,6 +477,9 @@ fn pick(
     }
     None
 }
+
+/// Numbers that are drawn in the hope that they are free.
+const DRAWS: u32 = 4;
 
 #[cfg(test)]
 mod tests;

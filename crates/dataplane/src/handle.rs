@@ -26,11 +26,17 @@ use crate::worker::{Command, Worker, WorkerStats};
 pub struct Handle {
     orders: WakingSender<Order>,
     worker: WakingSender<Command>,
-    events: std::sync::Mutex<Receiver<Event>>,
+    events: std::sync::Mutex<Events>,
     reader: Reader,
     totals: Totals,
     threads: Vec<JoinHandle<()>>,
     lock: Option<File>,
+}
+
+/// What the worker tells, round by round.
+struct Events {
+    rounds: Receiver<Vec<Event>>,
+    waiting: std::vec::IntoIter<Event>,
 }
 
 /// The gateway has ended by itself; the log says why.
@@ -59,7 +65,7 @@ impl Handle {
         control: Control,
         orders: WakingSender<Order>,
         commands: WakingSender<Command>,
-        events: Receiver<Event>,
+        events: Receiver<Vec<Event>>,
         (reader, totals): (Reader, Totals),
     ) -> Result<Self, StartError> {
         let failed = StartError::system("start a thread");
@@ -70,7 +76,8 @@ impl Handle {
             Ok(vec![control, worker])
         };
         let threads = spawn().map_err(failed)?;
-        let events = std::sync::Mutex::new(events);
+        let events =
+            std::sync::Mutex::new(Events { rounds: events, waiting: Vec::new().into_iter() });
         Ok(Self { orders, worker: commands, events, reader, totals, threads, lock: None })
     }
 
@@ -176,9 +183,15 @@ impl Handle {
     ///
     /// If the gateway has ended.
     pub fn next_event(&self, patience: Duration) -> Result<Option<Event>, Ended> {
-        let events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match events.recv_timeout(patience) {
-            Ok(event) => Ok(Some(event)),
+        let mut events = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(event) = events.waiting.next() {
+            return Ok(Some(event));
+        }
+        match events.rounds.recv_timeout(patience) {
+            Ok(round) => {
+                events.waiting = round.into_iter();
+                Ok(events.waiting.next())
+            }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Ended),
         }

@@ -102,6 +102,8 @@ pub struct Options {
     pub miss_rate: u32,
     /// See `miss_rate`.
     pub miss_burst: u32,
+    /// Whether to tell of each session and mapping ([`masq_core::Event::is_detail`]).
+    pub details: bool,
     /// Where the engine's randomness begins; none to take it from the kernel.
     pub seed: Option<[u8; 32]>,
 }
@@ -116,6 +118,7 @@ impl Options {
             attachment: Attachment::Auto,
             miss_rate: 20_000,
             miss_burst: 4_000,
+            details: true,
             seed: None,
         }
     }

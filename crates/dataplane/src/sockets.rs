@@ -54,6 +54,11 @@ impl Asker {
         Ok(Self { socket, empty_at: Instant::ZERO })
     }
 
+    /// Whether the budget allows a question.
+    pub(crate) fn may_ask(&self, now: Instant) -> bool {
+        self.empty_at.max(now - PRICE * BURST) + PRICE <= now
+    }
+
     /// Whether the host would take a packet from `remote` to `local` for its own. False also if the
     /// budget is used up.
     pub(crate) fn host_has(
@@ -63,11 +68,10 @@ impl Asker {
         local: SocketAddrV4,
         remote: SocketAddrV4,
     ) -> bool {
-        let empty_at = self.empty_at.max(now - PRICE * BURST);
-        if empty_at + PRICE > now {
+        if !self.may_ask(now) {
             return false;
         }
-        self.empty_at = empty_at + PRICE;
+        self.empty_at = self.empty_at.max(now - PRICE * BURST) + PRICE;
         // For UDP the kernel takes the one that sends to the socket as the source.
         let id = match protocol {
             Protocol::UDP => SocketId::new(remote, local),

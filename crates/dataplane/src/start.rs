@@ -310,6 +310,7 @@ impl Start {
             None => random()?,
         };
         let mut engine = Engine::new(seed, writer, policy, now);
+        engine.set_details(self.options.details);
         engine.handle_sockets(sockets.clone());
         engine.attach_owned(memory.owned.clone());
         Ok(engine)
@@ -392,5 +393,5 @@ fn channel() -> impl FnOnce(std::io::Error) -> StartError {
 
 /// How long a predecessor's socket may take to go.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Events that wait for watchers at most.
-const EVENTS: usize = 8192;
+/// Rounds of the worker whose events wait for watchers at most.
+const EVENTS: usize = 256;

@@ -25,7 +25,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Sender, SyncSender, TryRecvError, TrySendError};
 
-use masq_core::{Engine, Event, Frame, HostPort, Instant, Plan, Policy, Stats, Transmit, Verdict};
+use masq_core::{
+    Engine, Event, Frame, HostPort, Instant, MemoryUse, Plan, Policy, Stats, Transmit, Verdict,
+};
 use masq_wire::{Packet, Transport};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -75,6 +77,8 @@ pub(crate) enum Wish {
 pub struct WorkerStats {
     /// In the engine.
     pub engine: Stats,
+    /// What the sessions take.
+    pub memory: MemoryUse,
     /// At the punt port.
     pub punt: PuntCounts,
     /// Events that nobody fetched in time.
@@ -232,6 +236,7 @@ impl Worker {
                 Ok(Command::Stats(answer)) => {
                     let _ = answer.send(WorkerStats {
                         engine: self.engine.stats(),
+                        memory: self.engine.memory(),
                         punt: self.port.counts(),
                         events_lost: self.events_lost,
                     });

@@ -119,6 +119,11 @@ impl Bucket {
 /// What only the owner of the table does.
 #[cfg(any(feature = "std", test))]
 impl Bucket {
+    /// All entries that are there.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
+        (0..Self::ENTRIES).map(|i| self.entry(i)).filter(|entry| !entry.is_vacant())
+    }
+
     /// The places whose entries have this fingerprint.
     pub(crate) fn marked(&self, fingerprint: u32) -> Places {
         self.places(|entry| entry.fingerprint() == fingerprint)

@@ -59,6 +59,8 @@ mod memory;
 #[cfg(any(feature = "std", test))]
 mod reader;
 #[cfg(any(feature = "std", test))]
+mod shape;
+#[cfg(any(feature = "std", test))]
 mod slots;
 #[cfg(any(feature = "std", test))]
 mod table;
@@ -83,6 +85,8 @@ pub use adopt::Adoption;
 pub use memory::{Memory, Region};
 #[cfg(any(feature = "std", test))]
 pub use reader::{Reader, Seen, Sessions};
+#[cfg(any(feature = "std", test))]
+pub use shape::Shape;
 #[cfg(any(feature = "std", test))]
 pub use table::{Refused, Writer};
 #[cfg(any(feature = "std", test))]

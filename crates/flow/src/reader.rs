@@ -93,6 +93,10 @@ impl Reader {
         Sessions { reader: self, next: slot.index(), torn: 0 }
     }
 
+    pub(crate) const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     fn read(&self, slot: Slot) -> Read {
         let Some(record) = self.memory.record(slot) else { return Read::Vacant };
         for _ in 0..ATTEMPTS {

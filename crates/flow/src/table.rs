@@ -312,13 +312,15 @@ impl Writer {
 
     /// Where an entry can go, other than the spot that is already promised.
     pub(crate) fn spot(&self, place: Place, promised: Option<Spot>) -> Option<Spot> {
-        let numbers = [place.first, place.second()];
-        let vacancies = numbers.map(|number| self.vacancies(number, promised));
+        let (first, second) = (place.first, place.second());
+        let in_first = self.vacancies(first, promised);
+        let in_second = self.vacancies(second, promised);
         // The emptier of the two keeps the fullest bucket of the table low.
-        let emptier = usize::from(vacancies[1].len() > vacancies[0].len());
-        match vacancies[emptier].into_iter().next() {
-            Some(place) => Some(Spot { bucket: numbers[emptier], place }),
-            None => numbers.into_iter().find_map(|number| self.clear_out(number, promised)),
+        let (bucket, mut vacancies) =
+            if in_second.len() > in_first.len() { (second, in_second) } else { (first, in_first) };
+        match vacancies.next() {
+            Some(place) => Some(Spot { bucket, place }),
+            None => [first, second].into_iter().find_map(|number| self.clear_out(number, promised)),
         }
     }
 
@@ -339,12 +341,13 @@ impl Writer {
     }
 
     fn find_at(&self, key: &AnyKey, place: Place) -> Option<(Slot, Direction)> {
-        let buckets = [place.first, place.second()].map(|number| self.bucket(number));
+        let (first, second) = (self.bucket(place.first), self.bucket(place.second()));
         // Both are read before either is judged, so that the processor waits for memory once.
-        let marked = buckets.map(|bucket| bucket.marked(place.fingerprint));
-        let entries = buckets.into_iter().zip(marked);
-        entries
-            .flat_map(|(bucket, marked)| marked.map(|place| bucket.entry(place)))
+        let in_first = first.marked(place.fingerprint);
+        let in_second = second.marked(place.fingerprint);
+        let in_first = in_first.map(|place| first.entry(place));
+        in_first
+            .chain(in_second.map(|place| second.entry(place)))
             .find_map(|entry| verify(&self.memory, entry, key))
             .map(|hit| (hit.slot, hit.direction))
     }

@@ -4,6 +4,7 @@ mod adoption;
 mod crash;
 mod model;
 mod reading;
+mod shape;
 mod table;
 mod totals;
 

@@ -107,7 +107,7 @@ pub struct Overrides {
 }
 
 /// Sessions of a table when nobody says otherwise.
-pub const TABLE_SESSIONS: u32 = 262_144;
+pub const TABLE_SESSIONS: u32 = 1 << 20;
 
 /// Fills in the defaults and collects everything that is wrong or doubtful.
 pub(crate) fn check(file: File, overrides: &Overrides) -> (CheckedConfig, Vec<Problem>) {

@@ -127,19 +127,28 @@ pub(crate) struct SharedMemory {
 }
 
 impl Programs {
-    /// Loads the programs, over the pinned maps where those are as wanted.
+    /// Loads the programs, over the maps of a predecessor where there are any. A table of another
+    /// size than wanted is kept as it is.
     pub(crate) fn load(
         pins: Pins,
-        layout: Layout,
+        wanted: Layout,
         attachment: Attachment,
     ) -> Result<Self, AttachError> {
+        let layout = pins.table_left().unwrap_or(wanted);
+        if layout != wanted {
+            // A session that goes on is worth more than room for others.
+            tracing::warn!(
+                sessions = layout.slots,
+                wanted = wanted.slots,
+                "the flow table left behind has another size and is kept: `masq detach` gives it up"
+            );
+        }
         let unlike = pins
             .discard_unlike(layout)
             .map_err(|source| AttachError::Pin { path: pins.map(""), source: source.into() })?;
-        if !unlike.is_empty() {
+        if unlike.contains(&maps::RECORDS) {
             tracing::warn!(
-                ?layout,
-                "the flow table left behind has another layout; its sessions are dropped"
+                "the flow table left behind is of another kind; its sessions are dropped"
             );
         }
         let mut loader = EbpfLoader::new();

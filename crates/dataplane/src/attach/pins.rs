@@ -101,22 +101,30 @@ impl Pins {
         errors
     }
 
+    /// How large the table is that a predecessor left, if it is one that can be gone on with but
+    /// for its size.
+    pub(crate) fn table_left(&self) -> Option<Layout> {
+        let entries = |name| Some(MapInfo::from_pin(self.map(name)).ok()?.max_entries());
+        let found = Layout { slots: entries(maps::RECORDS)?, buckets: entries(maps::INDEX)? };
+        let whole = TABLE.iter().all(|name| {
+            let spec = maps::ALL.iter().find(|spec| spec.name == *name);
+            spec.is_some_and(|spec| !self.is_unlike(spec, found))
+        });
+        (whole && found.is_valid()).then_some(found)
+    }
+
     /// Removes the pins of maps that this program would lay out otherwise; says which.
     ///
-    /// A table of another size or version cannot be adopted. Programs that use the old maps keep
-    /// them until they are replaced.
+    /// Programs that use the old maps keep them until they are replaced.
     pub(crate) fn discard_unlike(&self, layout: Layout) -> io::Result<Vec<&'static str>> {
-        let unlike = |spec: &MapSpec| match MapInfo::from_pin(self.map(spec.name)) {
-            Ok(info) => !is_like(&info, spec, layout),
-            // No pin, or none of a map.
-            Err(_) => self.map(spec.name).exists(),
-        };
-        if !maps::ALL.iter().any(unlike) {
-            return Ok(Vec::new());
+        let mut doomed: Vec<_> =
+            maps::ALL.iter().filter(|spec| self.is_unlike(spec, layout)).collect();
+        if doomed.iter().any(|spec| TABLE.contains(&spec.name)) {
+            // All or none: a record of one table means nothing with the index of another.
+            doomed = maps::ALL.iter().collect();
         }
-        // All or none: a record of one table means nothing with the index of another.
         let mut discarded = Vec::new();
-        for spec in maps::ALL {
+        for spec in doomed {
             match std::fs::remove_file(self.map(spec.name)) {
                 Ok(()) => discarded.push(spec.name),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -125,7 +133,18 @@ impl Pins {
         }
         Ok(discarded)
     }
+
+    fn is_unlike(&self, spec: &MapSpec, layout: Layout) -> bool {
+        match MapInfo::from_pin(self.map(spec.name)) {
+            Ok(info) => !is_like(&info, spec, layout),
+            // No pin, or none of a map.
+            Err(_) => self.map(spec.name).exists(),
+        }
+    }
 }
+
+/// The maps that sessions are in, and what their records refer to.
+const TABLE: [&str; 4] = [maps::HEADER, maps::INDEX, maps::RECORDS, maps::NEXT_HOPS];
 
 /// How many entries a map has in a table of this layout.
 pub(crate) fn entries(spec: &MapSpec, layout: Layout) -> u32 {

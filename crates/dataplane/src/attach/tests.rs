@@ -249,12 +249,26 @@ fn a_successor_takes_over_links_and_maps() {
 }
 
 #[test]
-fn a_table_of_another_size_is_not_taken_over() {
+fn a_table_of_another_size_is_kept_as_it_is() {
     in_namespaces(|| {
         let first = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
         first.memory().unwrap().owned[0].set_port(Shared::Tcp, 77, true);
         drop(first);
         let second = Programs::load(pins(), Layout::for_sessions(4096), Attachment::Auto).unwrap();
+        let memory = second.memory().unwrap();
+        assert_eq!(memory.table.layout(), layout());
+        assert!(memory.owned[0].has_port(Shared::Tcp, 77), "the same maps");
+    });
+}
+
+#[test]
+fn a_table_of_another_kind_is_not_taken_over() {
+    in_namespaces(|| {
+        let first = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
+        first.memory().unwrap().owned[0].set_port(Shared::Tcp, 77, true);
+        drop(first);
+        std::fs::rename(pins().map(maps::NEXT_HOPS), pins().map(maps::RECORDS)).unwrap();
+        let second = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
         assert!(!second.memory().unwrap().owned[0].has_port(Shared::Tcp, 77));
         assert_eq!(pins().remove_except(&Default::default()).len(), 0);
         assert!(!pins().list().iter().any(|path| path.exists()));

@@ -228,7 +228,7 @@ pub(crate) mod tests {
         udp.state = "replied".into();
         udp.egress = Count { packets: 1, bytes: 61 };
         let stats = StatsView {
-            table: TableStats { sessions: 2, mappings: 2, capacity: 65_536, refused: 0 },
+            table: TableStats { sessions: 2, mappings: 2, capacity: 65_536, ..<_>::default() },
             ..StatsView::default()
         };
         model.hear(News::Table(vec![flow(), udp], Box::new(stats)), at(2600));

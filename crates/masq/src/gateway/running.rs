@@ -108,12 +108,13 @@ impl Gateway for RunningGateway {
 
     fn stats(&self) -> Result<StatsView, Error> {
         let counted = self.handle.stats().map_err(|error| failed(error.to_string()))?;
-        let table = self.handle.flows().stats();
+        let flows = self.handle.flows();
+        let table = (&flows.stats(), flows.shape());
         let carried = self.handle.totals().read();
         let ways = self.handle.ways().map_err(|error| failed(error.to_string()))?;
         let fast_path = stats::fast_path(self.config().fast_path, &counted, ways);
         let uptime = self.started.elapsed();
-        Ok(stats::view(&self.instance, uptime, &counted, &table, carried, fast_path))
+        Ok(stats::view(&self.instance, uptime, &counted, table, carried, fast_path))
     }
 
     fn reload(&self, request: ReloadRequest) -> Result<ReloadPlan, Error> {

@@ -3,19 +3,20 @@
 use core::time::Duration;
 
 use masq_api::{
-    Carrier, Count, DropCount, EngineStats, FastPathView, StatsView, TableStats, Traffic, WayView,
+    Carrier, Count, DropCount, EngineStats, FastPathView, IndexStats, MemoryPart, StatsView,
+    TableStats, Traffic, WayView,
 };
 use masq_config::FastPathMode;
-use masq_core::DropReason;
+use masq_core::{DropReason, MemoryUse};
 use masq_dataplane::{DataplaneStats, Way};
 use masq_flow::maps::{Counter, EarlyDrop};
-use masq_flow::{PerDirection, Total};
+use masq_flow::{Bucket, PerDirection, Shape, Total};
 
 pub(super) fn view(
     instance: &str,
     uptime: Duration,
     counted: &DataplaneStats,
-    table: &masq_flow::TableStats,
+    (table, shape): (&masq_flow::TableStats, Shape),
     carried: PerDirection<Total>,
     fast_path: FastPathView,
 ) -> StatsView {
@@ -30,7 +31,9 @@ pub(super) fn view(
             mappings: engine.mappings,
             capacity: u64::from(table.slots),
             refused: table.refused_no_slot + table.refused_index_full,
+            index: index(&shape),
         },
+        memory: memory(&counted.worker.memory),
         engine: EngineStats {
             created: engine.created,
             removed: engine.removed,
@@ -49,6 +52,37 @@ pub(super) fn view(
         fast_path,
         drops,
     }
+}
+
+fn index(shape: &Shape) -> IndexStats {
+    let per_mille = (shape.second * 1000).checked_div(shape.looked_at).unwrap_or(0);
+    IndexStats {
+        places: shape.places,
+        entries: shape.entries,
+        fullest: shape.fullest,
+        bucket: u32::try_from(Bucket::ENTRIES).unwrap_or(u32::MAX),
+        longest_probe: shape.longest_probe(),
+        second_per_mille: u32::try_from(per_mille).unwrap_or(1000),
+    }
+}
+
+fn memory(memory: &MemoryUse) -> Vec<MemoryPart> {
+    let MemoryUse { records, index, slots, mappings, timers, reclaim, hosts, ports, events } =
+        *memory;
+    [
+        ("records", records),
+        ("index", index),
+        ("slots", slots),
+        ("mappings", mappings),
+        ("timers", timers),
+        ("reclaim", reclaim),
+        ("hosts", hosts),
+        ("ports", ports),
+        ("events", events),
+    ]
+    .into_iter()
+    .map(|(part, bytes)| MemoryPart { part: part.to_owned(), bytes: bytes as u64 })
+    .collect()
 }
 
 /// What carries packets of sessions, and how many each carried.

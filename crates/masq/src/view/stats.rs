@@ -2,23 +2,16 @@
 
 use core::fmt::Write;
 
-use masq_api::{Carrier, StatsView, WayView};
+use masq_api::{Carrier, IndexStats, MemoryPart, StatsView, WayView};
 
 use super::flows::count;
 use super::table::{Column, Table};
 use super::units;
 
 pub(crate) fn text(stats: &StatsView) -> String {
-    let StatsView { instance, uptime, table, engine, traffic, fast_path, drops } = stats;
+    let StatsView { instance, uptime, table, memory, engine, traffic, fast_path, drops } = stats;
     let mut text = String::new();
-    let full = if table.capacity == 0 {
-        0.0
-    } else {
-        // Exact enough for a percentage.
-        #[expect(clippy::cast_precision_loss, reason = "a percentage needs three digits")]
-        let full = table.sessions as f64 * 100.0 / table.capacity as f64;
-        full
-    };
+    let full = percentage(table.sessions, table.capacity);
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<12}{value}");
@@ -34,6 +27,8 @@ pub(crate) fn text(stats: &StatsView) -> String {
             units::grouped(table.refused),
         ),
     );
+    line("index", index(&table.index));
+    line("memory", memory_of(memory, table.capacity));
     line(
         "sessions",
         format!(
@@ -87,6 +82,39 @@ pub(crate) fn text(stats: &StatsView) -> String {
     text
 }
 
+fn index(index: &IndexStats) -> String {
+    let full = percentage(index.entries, index.places);
+    let second = f64::from(index.second_per_mille) / 10.0;
+    let buckets = if index.longest_probe == 1 { "bucket" } else { "buckets" };
+    format!(
+        "{full:.1} % full, longest probe {} {buckets} ({second:.1} % of the entries lie in their second), \
+         fullest bucket {} of {}",
+        index.longest_probe, index.fullest, index.bucket,
+    )
+}
+
+/// Bytes of each session that fits, and of what; what is not worth a byte is left to the JSON.
+fn memory_of(parts: &[MemoryPart], capacity: u64) -> String {
+    let total: u64 = parts.iter().map(|part| part.bytes).sum();
+    let each = |bytes: u64| (bytes + capacity / 2).checked_div(capacity).unwrap_or(0);
+    let shares: Vec<_> = parts
+        .iter()
+        .filter(|part| each(part.bytes) > 0)
+        .map(|part| format!("{} {}", part.part, each(part.bytes)))
+        .collect();
+    format!("{}, {} bytes a session ({})", units::bytes(total), each(total), shares.join(", "))
+}
+
+fn percentage(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    // Exact enough for a percentage.
+    #[expect(clippy::cast_precision_loss, reason = "a percentage needs three digits")]
+    let percentage = part as f64 * 100.0 / whole as f64;
+    percentage
+}
+
 /// What carries packets from where to where, and why it is not XDP.
 fn ways(ways: &[WayView]) -> String {
     let pairs: Vec<_> = ways.iter().map(|way| format!("{} → {}", way.from, way.to)).collect();
@@ -125,10 +153,25 @@ mod tests {
             by,
             because: because.map(str::to_owned),
         };
+        let part = |part: &str, bytes| MemoryPart { part: part.into(), bytes };
         let stats = StatsView {
             instance: "default".into(),
             uptime: 3725.0,
-            table: TableStats { sessions: 1200, mappings: 800, capacity: 65_536, refused: 0 },
+            table: TableStats {
+                sessions: 1200,
+                mappings: 800,
+                capacity: 65_536,
+                refused: 0,
+                index: IndexStats {
+                    places: 262_144,
+                    entries: 2400,
+                    fullest: 3,
+                    bucket: 8,
+                    longest_probe: 2,
+                    second_per_mille: 9,
+                },
+            },
+            memory: vec![part("records", 8 << 20), part("index", 2 << 20), part("hosts", 4000)],
             engine: EngineStats { created: 5000, removed: 3810, adopted: 10, ..<_>::default() },
             traffic: Traffic {
                 egress: Count { packets: 120_000, bytes: 9_600_000 },
