@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use crate::line::Line;
-use crate::topology::{outside_commands, switch_offloads_off};
+use crate::topology::{Frames, outside_commands};
 use crate::{Capture, Host, Result, Uplink};
 
 /// The hosts of a lab and the capture of its outside. [`Topology`](crate::Topology) draws it.
@@ -24,7 +24,7 @@ pub struct Lab {
     pub outside: Capture,
     pub(crate) gateway_outside: Mutex<Ipv4Addr>,
     pub(crate) uplink: Uplink,
-    pub(crate) offloads: bool,
+    pub(crate) frames: Frames,
     pub(crate) _line: Option<Line>,
     pub(crate) wiring: Host,
 }
@@ -113,10 +113,7 @@ impl Lab {
                 self.gateway.namespace().path().display()
             ),
         ])?;
-        if !self.offloads {
-            switch_offloads_off(&self.gateway, "wan")?;
-            switch_offloads_off(&self.wiring, "gw-wan")?;
-        }
+        self.frames.arrange(&self.gateway, &self.wiring, "wan")?;
         let capture = Capture::start(self.wiring.namespace(), "gw-wan")?;
         self.wiring.ip(&[format!("link set gw-wan master {switch} up")])?;
         let mut commands = vec!["link set wan up".to_owned()];

@@ -36,12 +36,23 @@ pub enum Uplink {
     Tun,
 }
 
+/// How packets come to the gateway's interfaces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Frames {
+    /// As the hosts' stacks leave them to hardware: without checksums, and as large as they like.
+    Offloaded,
+    /// Whole, and the gateway must send them so, as on a plain network card.
+    Plain,
+    /// Whole, and the other ends of the gateway's cables take what XDP redirects to them.
+    Complete,
+}
+
 /// The plan of a lab.
 #[derive(Clone, Debug)]
 pub struct Topology {
     workstations: u8,
     routers: bool,
-    offloads: bool,
+    frames: Frames,
     uplink: Uplink,
 }
 
@@ -55,7 +66,7 @@ impl Topology {
     /// One workstation, the gateway on Ethernet, two routers and two remotes; offloads as they are.
     #[must_use]
     pub fn new() -> Self {
-        Self { workstations: 1, routers: true, offloads: true, uplink: Uplink::Ethernet }
+        Self { workstations: 1, routers: true, frames: Frames::Offloaded, uplink: Uplink::Ethernet }
     }
 
     /// This many hosts inside: 192.168.1.3 and up.
@@ -74,7 +85,14 @@ impl Topology {
     /// is complete, as on a plain network card.
     #[must_use]
     pub fn without_offloads(self) -> Self {
-        Self { offloads: false, ..self }
+        Self { frames: Frames::Plain, ..self }
+    }
+
+    /// What arrives at the gateway is complete, and XDP may redirect to its interfaces; those are as
+    /// they are. It takes both for XDP to carry packets between veths.
+    #[must_use]
+    pub fn complete(self) -> Self {
+        Self { frames: Frames::Complete, ..self }
     }
 
     /// The kind of the gateway's outside interface. A tun line ends at a router.
@@ -138,8 +156,12 @@ impl Topology {
             (Some(_), Some((isp, _))) => Capture::start(isp.namespace(), "access")?,
             _ => Capture::start(wiring.namespace(), "gw-wan")?,
         };
-        if !self.offloads {
-            self.switch_offloads_off(&gateway, &wiring)?;
+        self.frames.arrange(&gateway, &wiring, "lan")?;
+        match self.uplink {
+            Uplink::Ethernet => self.frames.arrange(&gateway, &wiring, "wan")?,
+            // What leaves by a line is read by a program, as complete as the gateway makes it.
+            Uplink::Tun if self.frames == Frames::Plain => switch_offloads_off(&gateway, "wan")?,
+            Uplink::Tun => {}
         }
 
         for host in &workstations {
@@ -169,7 +191,7 @@ impl Topology {
             outside,
             gateway_outside: Mutex::new(GATEWAY_OUTSIDE),
             uplink: self.uplink,
-            offloads: self.offloads,
+            frames: self.frames,
             _line: line,
             wiring,
         })
@@ -205,22 +227,30 @@ impl Topology {
         }
         commands
     }
+}
 
-    /// Both ends of the gateway's cables: its own, so that it must send complete packets, and the
-    /// other, so that it receives none that somebody left to hardware.
-    fn switch_offloads_off(&self, gateway: &Host, wiring: &Host) -> Result<()> {
-        switch_offloads_off(gateway, "lan")?;
-        switch_offloads_off(wiring, "gw-lan")?;
-        switch_offloads_off(gateway, "wan")?;
-        match self.uplink {
-            Uplink::Ethernet => switch_offloads_off(wiring, "gw-wan"),
-            Uplink::Tun => Ok(()),
+impl Frames {
+    /// Sets the ends of one of the gateway's cables: its own, so that it must send complete packets, and
+    /// the other, so that it receives none that somebody left to hardware.
+    pub(crate) fn arrange(self, gateway: &Host, wiring: &Host, interface: &str) -> Result<()> {
+        let port = format!("gw-{interface}");
+        match self {
+            Self::Offloaded => Ok(()),
+            Self::Plain => {
+                switch_offloads_off(gateway, interface)?;
+                switch_offloads_off(wiring, &port)
+            }
+            Self::Complete => {
+                // A veth takes redirected frames while its other end receives by NAPI.
+                let complete = ["tx", "off", "tso", "off", "gso", "off", "gro", "on"];
+                wiring.program("ethtool", &[&["-K", &port][..], &complete].concat()).map(drop)
+            }
         }
     }
 }
 
 /// Has an interface neither complete checksums nor cut or join segments.
-pub(crate) fn switch_offloads_off(host: &Host, interface: &str) -> Result<()> {
+fn switch_offloads_off(host: &Host, interface: &str) -> Result<()> {
     let arguments = ["-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
     host.program("ethtool", &arguments).map(drop)
 }

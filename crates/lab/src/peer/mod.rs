@@ -6,6 +6,7 @@
 mod echo;
 mod http;
 mod names;
+mod numbered;
 mod programs;
 mod segments;
 mod service;
@@ -15,6 +16,7 @@ mod transfer;
 pub use echo::{tcp_echo, udp_ask, udp_echo, udp_receive};
 pub use http::{HttpServer, Page, Visit, http_get};
 pub use names::{NameServer, resolve};
+pub use numbered::Numbered;
 pub use programs::{Hop, Ping, Probe, ping, traceroute};
 pub use segments::Segments;
 pub use service::Service;

@@ -12,10 +12,10 @@ pub struct Segments {
     pub sent: u64,
     /// Of these: sent again.
     pub retransmitted: u64,
+    /// How often the other end's acknowledgements showed that one had overtaken another.
+    pub reordered: u64,
     /// How many it received.
     pub received: u64,
-    /// Of these: came before one that had been sent earlier.
-    pub out_of_order: u64,
 }
 
 impl Segments {
@@ -30,8 +30,8 @@ impl Segments {
         Ok(Self {
             sent: word(SEGS_OUT),
             retransmitted: word(TOTAL_RETRANS),
+            reordered: word(REORD_SEEN),
             received: word(SEGS_IN),
-            out_of_order: word(RCV_OOOPACK),
         })
     }
 }
@@ -40,4 +40,4 @@ impl Segments {
 const TOTAL_RETRANS: usize = 25;
 const SEGS_OUT: usize = 34;
 const SEGS_IN: usize = 35;
-const RCV_OOOPACK: usize = 56;
+const REORD_SEEN: usize = 55;

@@ -19,6 +19,7 @@ pub(crate) fn tcp_carries_100_mb_each_way() -> Scenario {
         only_the_gateway_was_seen(lab, &server.service().seen_addresses());
         Ok(())
     })
+    .packets(2000)
 }
 
 pub(crate) fn tcp_runs_both_ways_at_once() -> Scenario {
@@ -42,6 +43,7 @@ pub(crate) fn tcp_runs_both_ways_at_once() -> Scenario {
         }
         Ok(())
     })
+    .packets(300)
 }
 
 pub(crate) fn two_hundred_connections_run_in_parallel() -> Scenario {

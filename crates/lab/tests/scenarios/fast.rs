@@ -16,7 +16,7 @@ fn established_flows_do_not_come_to_the_engine() {
         server.upload(lab.workstation(), BYTES)?;
         let stats = answer(gateway, &["stats", "--json"]);
         let punted = stats["traffic"]["punted"].as_u64().unwrap();
-        assert!((6..300).contains(&punted), "{punted} packets came to the engine");
+        assert!((2..300).contains(&punted), "{punted} packets came to the engine");
         let flows = answer(gateway, &["flows", "--json"]);
         let flows = flows.as_array().unwrap();
         assert_eq!(flows.len(), 2, "{flows:?}");

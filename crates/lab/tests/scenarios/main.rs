@@ -2,7 +2,8 @@
 //!
 //! A scenario is a topology and a function over a lab whose gateway runs. It is played through the
 //! kernel's own masquerade, which shows that the scenario is right, and through the real program; each
-//! with and without offloads on the gateway's interfaces. Whatever the scenario looks at itself,
+//! with and without offloads on the gateway's interfaces, and with established sessions in the programs:
+//! on TC, and on XDP, for which arriving packets have to be complete. Whatever the scenario looks at itself,
 //! at its end no inside address may have been seen outside, and a daemon must still run and must
 //! have logged no error. Where the two gateways may differ, the scenario says so where it asks
 //! `gateway.is_masq()`.
@@ -22,6 +23,7 @@ mod own;
 mod packets;
 mod path;
 mod refused;
+mod switched;
 mod trouble;
 
 use core::panic::AssertUnwindSafe;
@@ -40,23 +42,32 @@ pub(crate) enum Nat {
     Masq,
     /// The same, with established sessions in the programs on TC.
     MasqOnTc,
+    /// The same on XDP, wherever an interface can have it.
+    MasqOnXdp,
 }
 
 /// A scenario: where it plays, and what happens.
 pub(crate) struct Scenario {
     topology: Topology,
     config: Option<&'static str>,
+    /// How many packets established sessions have at least.
+    packets: u64,
     run: fn(&Lab, &mut Gateway) -> Result<()>,
 }
 
 impl Scenario {
     pub(crate) fn new(topology: Topology, run: fn(&Lab, &mut Gateway) -> Result<()>) -> Self {
-        Self { topology, config: None, run }
+        Self { topology, config: None, packets: 0, run }
     }
 
     /// What masq is configured with; the kernel's settings are the scenario's own affair.
     pub(crate) fn config(self, config: &'static str) -> Self {
         Self { config: Some(config), ..self }
+    }
+
+    /// That so many packets go through established sessions; who carried them is then proved.
+    pub(crate) fn packets(self, packets: u64) -> Self {
+        Self { packets, ..self }
     }
 }
 
@@ -135,9 +146,17 @@ mod masq_on_tc_without_offloads {
     super::every_scenario!(super::Nat::MasqOnTc, false);
 }
 
+mod masq_on_xdp {
+    super::every_scenario!(super::Nat::MasqOnXdp, true);
+}
+
 /// Runs a scenario.
 pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
-    let topology = if offloads { scenario.topology } else { scenario.topology.without_offloads() };
+    let topology = match nat {
+        Nat::MasqOnXdp => scenario.topology.complete(),
+        Nat::Kernel | Nat::Masq | Nat::MasqOnTc if offloads => scenario.topology,
+        Nat::Kernel | Nat::Masq | Nat::MasqOnTc => scenario.topology.without_offloads(),
+    };
     let Some(options) = options(nat, scenario.config) else { return };
     in_lab(name, &topology, |lab| {
         let mut gateway = match &options {
@@ -149,6 +168,9 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
             result?;
             lab.outside.check_leaks()?;
             assert!(lab.outside.count() > 0, "the capture saw the scenario");
+            if scenario.packets > 0 && nat != Nat::Kernel {
+                prove_carrier(nat, &gateway, scenario.packets);
+            }
             if let Some(daemon) = gateway.daemon_mut() {
                 // None if the scenario itself has stopped it.
                 let ended = daemon.process().and_then(Running::ended);
@@ -164,6 +186,24 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
     });
 }
 
+/// Who has carried the packets of established sessions, by their own counters.
+fn prove_carrier(nat: Nat, gateway: &Gateway, packets: u64) {
+    let daemon = gateway.daemon().expect("this gateway is a daemon");
+    let stats = daemon.ask(&["stats", "--json"]).unwrap();
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let [engine, tc, xdp] =
+        ["engine", "tc", "xdp"].map(|carrier| stats["fast_path"][carrier].as_u64().unwrap());
+    let all = engine + tc + xdp;
+    let (wanted, others) = match nat {
+        Nat::MasqOnXdp => (xdp, engine + tc),
+        Nat::MasqOnTc => (tc, engine + xdp),
+        Nat::Masq | Nat::Kernel => (engine, tc + xdp),
+    };
+    assert!(wanted >= packets, "{nat:?} carried {wanted} of {all} packets: {stats:#}");
+    // The first of each connection are the engine's whoever carries the rest.
+    assert!(10 * others <= all, "{nat:?} carried {wanted} of {all} packets: {stats:#}");
+}
+
 /// What to start, or nothing for the kernel; `None` when there is no program to test.
 fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>> {
     if nat == Nat::Kernel {
@@ -175,10 +215,13 @@ fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>
     };
     let options = MasqOptions::new(binary);
     let fast_path = match nat {
+        Nat::MasqOnXdp => "[fast-path]\nmode = 'xdp'\n",
         Nat::MasqOnTc => "[fast-path]\nmode = 'tc'\n",
         Nat::Masq | Nat::Kernel => "[fast-path]\nmode = 'off'\n",
     };
-    let text = format!("{}{fast_path}", config.unwrap_or_default());
+    let config = config.unwrap_or_default();
+    let chooses = config.contains("[fast-path]");
+    let text = if chooses { config.to_owned() } else { format!("{config}{fast_path}") };
     Some(Some(options.config(text)))
 }
 
