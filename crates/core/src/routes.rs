@@ -79,6 +79,12 @@ pub trait Routes {
     /// Finds out where a packet goes.
     fn route(&self, query: &RouteQuery) -> Route;
 
+    /// Finds out to which neighbour a packet goes whose link address is known. Nobody is asked for it.
+    fn known(&self, query: &RouteQuery) -> Option<NextHop> {
+        let Route::Unicast(hop) = self.route(query) else { return None };
+        (hop.state == NextHopState::Ready).then_some(hop)
+    }
+
     /// Returns what is known of a next hop.
     fn next_hop_state(&self, id: NextHopId) -> NextHopState;
 }

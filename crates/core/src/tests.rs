@@ -6,6 +6,7 @@
 mod attacks;
 mod net;
 
+mod opening;
 mod policy;
 mod pressure;
 mod properties;

@@ -83,8 +83,12 @@ impl Engine {
             WayOut::Held => return Ok(Verdict::Held),
         }
         let leaving = session.leaving(direction);
+        let begins = self.begins_connection(packet, slot, direction);
         self.note(arrival.now, packet, slot, &session, direction);
         self.refresh(arrival, slot, &session, direction, hop);
+        if begins {
+            self.expect_answer(arrival, slot, direction);
+        }
         rewrite(packet, &leaving);
         self.emit(arrival, packet, hop)
     }
@@ -132,15 +136,18 @@ impl Engine {
         let segment = Segment::of(&tcp, direction, &before);
         let seen_at = seen_at(now, segment, direction, &before);
         self.sessions.table.stamp(seen_at, slot, direction, length, segment.mark(&tcp));
-        if tcp.flags.opens() && before[direction].packets == 0 {
-            // The next segment comes when this one has been answered, and so has left.
-            self.sessions.table.settle(slot, direction);
-        }
-        self.follow(slot, session, segment, &tcp);
+        self.follow(slot, session, segment, &tcp, &before);
     }
 
     /// Moves the TCP automaton.
-    fn follow(&mut self, slot: Slot, session: &Session, segment: Segment, tcp: &Tcp) {
+    fn follow(
+        &mut self,
+        slot: Slot,
+        session: &Session,
+        segment: Segment,
+        tcp: &Tcp,
+        before: &Activity,
+    ) {
         let state = State::from_number(session.state).unwrap_or_default();
         // Most segments change nothing, and the record need not be read for them.
         let quiet = masq_wire::tcp::Flags::ACK | masq_wire::tcp::Flags::PSH;
@@ -148,7 +155,8 @@ impl Engine {
             return;
         }
         let Some(activity) = self.sessions.table.activity(slot) else { return };
-        let after = state.after(segment, &activity);
+        // What the fast path saw came first: a reset may end a connection that it has seen open.
+        let after = state.reconciled(before).after(segment, &activity);
         if after == state {
             return;
         }
@@ -199,6 +207,34 @@ impl Engine {
         session.flags.set(Flags::ANSWERED, answers || session.flags.contains(Flags::ANSWERED));
         session.flags.set(Flags::PUNT, session.flags.contains(Flags::PUNT) && !revived);
         self.sessions.table.update(slot, &session);
+    }
+
+    /// Whether a packet is the SYN of a connection of which nothing was seen in its direction.
+    fn begins_connection(&self, packet: &Packet<'_>, slot: Slot, direction: Direction) -> bool {
+        let Transport::Tcp(tcp) = packet.transport() else { return false };
+        let first = |activity: Activity| activity[direction].packets == 0;
+        tcp.flags.opens() && self.sessions.table.activity(slot).is_some_and(first)
+    }
+
+    /// Lets what comes after a SYN go without the engine, so that a connection costs it one packet.
+    ///
+    /// The next segment of its direction comes when it has been answered, and so has left. The answer
+    /// follows nothing; only a SYN of its own might be under way, where both sides open at once, and
+    /// the answer says all of that again (RFC 9293 §3.5). But an answer goes to the engine where its way
+    /// leads to a neighbour that nobody knows yet: who sends SYNs in the names of absent hosts shall
+    /// not have the gateway ask for all of them.
+    fn expect_answer(&mut self, arrival: &Arrival<'_>, slot: Slot, direction: Direction) {
+        self.sessions.table.settle(slot, direction);
+        let back = direction.reverse();
+        let Some(mut session) = self.sessions.table.session(slot) else { return };
+        // Whether the other end of a hairpin lets it in is seen by its packets.
+        if session.next_hops[back].is_some() || session.flags.contains(Flags::HAIRPIN) {
+            return;
+        }
+        let Some(hop) = self.known_way(arrival.routes, &session, back) else { return };
+        session.next_hops[back] = hop.id;
+        self.sessions.table.update(slot, &session);
+        self.sessions.table.settle(slot, back);
     }
 
     /// Whether the fast path may have the next packets of a session: it was not reset, and is not

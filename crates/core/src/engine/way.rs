@@ -5,7 +5,7 @@ use masq_flow::{Direction, Flags, NextHopId, Session};
 
 use super::Engine;
 use crate::policy::Realm;
-use crate::routes::{NextHop, PortId, Route, RouteQuery, Routes};
+use crate::routes::{NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
 use crate::session::arrival_port;
 
 /// Where packets of a session's direction go.
@@ -73,9 +73,29 @@ impl Engine {
             return NextHopId::NONE;
         }
         match self.way(routes, session, direction, arriving) {
-            Way::To(hop) => hop.id,
-            Way::Away | Way::Gone | Way::Refused(_) => NextHopId::NONE,
+            // Only what is ready is named, so that the number of what never was can be another's.
+            Way::To(hop) if hop.state == NextHopState::Ready => hop.id,
+            Way::To(_) | Way::Away | Way::Gone | Way::Refused(_) => NextHopId::NONE,
         }
+    }
+
+    /// The neighbour that packets of a direction of a new session go to, as far as that is known.
+    pub(crate) fn known_way(
+        &self,
+        routes: &dyn Routes,
+        session: &Session,
+        direction: Direction,
+    ) -> Option<NextHop> {
+        let port = arrival_port(session, direction);
+        if port == ANY || self.policy.realm(port) != Some(realm_of_arrival(session, direction)) {
+            return None;
+        }
+        let leaving = session.leaving(direction);
+        let (source, destination) = (leaving.source.addr, leaving.destination.addr);
+        let query = RouteQuery { destination, source, arriving: Some(port), mark: 0 };
+        let hop = routes.known(&query)?;
+        let away = self.policy.outside(hop.port).is_some_and(|outside| outside.away);
+        (self.suits(session, direction, hop.port) && !away).then_some(hop)
     }
 
     /// Whether a session's packets may leave by an interface.
