@@ -107,9 +107,12 @@ pub struct FlowQuery {
     /// Only sessions in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Where the page begins: `next` of the page before.
+    /// Where the page of sessions begins: `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u32>,
+    /// Beyond what the page of mappings begins: `next` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<String>,
     /// How many at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -128,11 +131,14 @@ pub struct FlowPage {
     pub next: Option<u32>,
 }
 
-/// The mappings, ordered by protocol and inside endpoint.
+/// A part of the mappings, ordered by protocol and inside endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MappingPage {
     /// The mappings.
     pub mappings: Vec<MappingView>,
+    /// Ask again with `beyond` set to this; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use anyhow::Result;
-use masq_api::{FlowPage, FlowQuery, ReloadRequest};
+use masq_api::{FlowPage, FlowQuery, MappingPage, ReloadRequest};
 
 use crate::cli;
 use crate::client::Client;
@@ -12,6 +12,8 @@ use crate::view;
 
 /// How many sessions are asked for at a time: enough to be quick, few enough to stay small.
 const PAGE: u32 = 5000;
+/// Mappings that are asked for at once.
+const PAGE_OF_MAPPINGS: u32 = 50_000;
 
 pub(crate) async fn flows(client: &Client, listing: cli::Listing) -> Result<()> {
     let json = listing.watching.output.json;
@@ -71,14 +73,45 @@ pub(crate) async fn mappings(client: &Client, listing: cli::Listing) -> Result<(
     let watch = listing.watching.watch;
     let query = query(listing);
     again(watch, async || {
-        let mappings = client.mappings(&query).await?.mappings;
-        if json {
-            Screen::json(&mappings)
-        } else {
-            Ok(Screen::text(view::mappings::text(&mappings)))
-        }
+        if json { mappings_json(client, &query).await } else { mappings_text(client, &query).await }
     })
     .await
+}
+
+async fn mappings_text(client: &Client, query: &FlowQuery) -> Result<Screen> {
+    let mut table = view::mappings::Mappings::new();
+    let mut screen = Screen::default();
+    each_page_of_mappings(client, query, |page| {
+        screen.text.push_str(&table.page(&page.mappings));
+    })
+    .await?;
+    Ok(screen)
+}
+
+async fn mappings_json(client: &Client, query: &FlowQuery) -> Result<Screen> {
+    let mut mappings = Vec::new();
+    each_page_of_mappings(client, query, |page| mappings.extend(page.mappings)).await?;
+    Screen::json(&mappings)
+}
+
+/// As [`each_page`], but a page of mappings costs a walk through the table, so they are large.
+async fn each_page_of_mappings(
+    client: &Client,
+    query: &FlowQuery,
+    mut show: impl FnMut(MappingPage),
+) -> Result<()> {
+    let mut query = query.clone();
+    let mut left = query.limit.unwrap_or(u32::MAX);
+    loop {
+        query.limit = Some(left.min(PAGE_OF_MAPPINGS));
+        let page = client.mappings(&query).await?;
+        left -= u32::try_from(page.mappings.len()).unwrap_or(u32::MAX).min(left);
+        query.beyond.clone_from(&page.next);
+        show(page);
+        if query.beyond.is_none() || left == 0 {
+            return Ok(());
+        }
+    }
 }
 
 pub(crate) async fn stats(client: &Client, watching: cli::Watching) -> Result<()> {
@@ -114,7 +147,7 @@ pub(crate) async fn reload(client: &Client, reload: cli::Reload) -> Result<()> {
 fn query(listing: cli::Listing) -> FlowQuery {
     let cli::Listing { watching: _, protocol, inside, outside, remote, port, state, limit } =
         listing;
-    FlowQuery { protocol, inside, outside, remote, port, state, after: None, limit }
+    FlowQuery { protocol, inside, outside, remote, port, state, after: None, beyond: None, limit }
 }
 
 /// One showing of something.

@@ -1,10 +1,9 @@
-//! Records of the table as the API shows them.
+//! Sessions as the API shows them.
 
 use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
-use masq_api::{Count, EndpointView, FlowPage, FlowQuery, FlowView, MappingPage, MappingView};
+use masq_api::{Count, EndpointView, FlowPage, FlowQuery, FlowView};
 use masq_core::tcp::State;
 use masq_core::{TimeoutClass, Timeouts};
 use masq_flow::{Direction, Flags, Reader, Seen, Session, SideActivity, Slot};
@@ -49,35 +48,6 @@ impl Lens<'_> {
         FlowPage { flows, next: None }
     }
 
-    /// The mappings of the sessions that a query asks for, in order.
-    pub(crate) fn mappings(self, query: &FlowQuery) -> MappingPage {
-        let filter = Filter::new(query);
-        let limit =
-            query.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let mut mappings = BTreeMap::new();
-        for seen in self.reader.sessions().filter(|seen| filter.admits(seen)) {
-            let flow = self.view(&seen);
-            let key = (seen.session.original.protocol.0, flow.inside, flow.outside);
-            let mapping = mappings.entry(key).or_insert_with(|| MappingView {
-                protocol: flow.protocol,
-                inside: flow.inside,
-                outside: flow.outside,
-                sessions: 0,
-                egress: Count::default(),
-                ingress: Count::default(),
-                idle: f64::INFINITY,
-                expires: None,
-            });
-            mapping.sessions += 1;
-            add(&mut mapping.egress, flow.egress);
-            add(&mut mapping.ingress, flow.ingress);
-            mapping.idle = mapping.idle.min(flow.idle);
-            // A mapping lives as long as its last session.
-            mapping.expires = Some(mapping.expires.unwrap_or(0.0).max(flow.expires.unwrap_or(0.0)));
-        }
-        MappingPage { mappings: mappings.into_values().take(limit).collect() }
-    }
-
     fn view(self, seen: &Seen) -> FlowView {
         let Seen { slot, session, activity } = seen;
         let idle = self.since(activity.last_seen_ns());
@@ -98,7 +68,7 @@ impl Lens<'_> {
         }
     }
 
-    fn since(self, then: u64) -> Duration {
+    pub(super) fn since(self, then: u64) -> Duration {
         // A stamp may be later than our look at the clock.
         Duration::from_nanos(self.now.saturating_sub(then))
     }
@@ -128,21 +98,21 @@ fn state(seen: &Seen) -> &'static str {
     }
 }
 
-fn endpoint(endpoint: Endpoint) -> EndpointView {
+pub(super) fn endpoint(endpoint: Endpoint) -> EndpointView {
     EndpointView { address: endpoint.addr, port: endpoint.port }
 }
 
-fn count(side: SideActivity) -> Count {
+pub(super) fn count(side: SideActivity) -> Count {
     Count { packets: side.packets, bytes: side.bytes }
 }
 
-fn add(sum: &mut Count, count: Count) {
+pub(super) fn add(sum: &mut Count, count: Count) {
     sum.packets += count.packets;
     sum.bytes += count.bytes;
 }
 
 /// A query, ready to be asked of each record.
-struct Filter<'a> {
+pub(super) struct Filter<'a> {
     /// A word that names no protocol admits nothing.
     protocol: Option<Option<Protocol>>,
     inside: Option<IpAddr>,
@@ -153,7 +123,7 @@ struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn new(query: &'a FlowQuery) -> Self {
+    pub(super) fn new(query: &'a FlowQuery) -> Self {
         Self {
             protocol: query.protocol.as_ref().map(|text| text.parse().ok()),
             inside: query.inside,
@@ -164,7 +134,7 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn admits(&self, seen: &Seen) -> bool {
+    pub(super) fn admits(&self, seen: &Seen) -> bool {
         let Session { original, reply, .. } = &seen.session;
         let is = |wanted: Option<IpAddr>, found: &[Endpoint]| {
             wanted.is_none_or(|wanted| found.iter().any(|endpoint| endpoint.addr == wanted))
@@ -180,7 +150,7 @@ impl<'a> Filter<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use masq_flow::{Layout, Memory, NextHopId, PerDirection, Secret, TcpMark, Writer};
     use masq_wire::Tuple;
 
@@ -233,7 +203,7 @@ mod tests {
         (writer, reader)
     }
 
-    fn look<T>(ask: impl FnOnce(Lens<'_>) -> T) -> T {
+    pub(in super::super) fn look<T>(ask: impl FnOnce(Lens<'_>) -> T) -> T {
         let (_writer, reader) = table();
         ask(Lens { reader: &reader, timeouts: &Timeouts::rfc(), now: 110 * SECOND })
     }
@@ -297,14 +267,5 @@ mod tests {
         let remote = Some(IpAddr::from([203, 0, 113, 178]));
         assert_eq!(count(FlowQuery { remote, ..all.clone() }), 3);
         assert_eq!(count(FlowQuery { inside: remote, ..all }), 0);
-    }
-
-    #[test]
-    fn sessions_of_one_socket_are_one_mapping() {
-        let page = look(|lens| lens.mappings(&FlowQuery::default()));
-        assert_eq!(page.mappings.len(), 2);
-        let udp = page.mappings.iter().find(|mapping| mapping.protocol == "udp").unwrap();
-        assert_eq!((udp.sessions, udp.egress.packets, udp.ingress.packets), (2, 2, 0));
-        assert_eq!((udp.idle, udp.expires), (5.0, Some(295.0)));
     }
 }

@@ -3,6 +3,7 @@
 mod configuration;
 mod events;
 pub(crate) mod flows;
+mod mappings;
 mod origin;
 mod running;
 mod start;

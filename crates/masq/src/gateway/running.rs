@@ -103,7 +103,7 @@ impl Gateway for RunningGateway {
     }
 
     fn mappings(&self, query: &FlowQuery) -> Result<MappingPage, Error> {
-        Ok(self.lens(|lens| lens.mappings(query)))
+        self.lens(|lens| lens.mappings(query))
     }
 
     fn stats(&self) -> Result<StatsView, Error> {
