@@ -1,5 +1,8 @@
 //! Next hops: the few (link, neighbour) pairs that packets really leave by, each with a number.
 //!
+//! Where routes allow smaller packets than the link does, there is a next hop for each size, so that
+//! the fast path, which knows of no routes, sends to the engine what the engine would cut or refuse.
+//!
 //! # Contract
 //!
 //! A next hop gets its number when a look-up first asks for it ([`NextHops::intern`]), and keeps it
@@ -26,7 +29,10 @@
 //! resolved occupies the kernel's neighbour table and the engine's memory for held packets. So at
 //! most `RESOLVING_MAX` resolve at a time: what a scan of absent hosts asks beyond that fails at
 //! once. A number is used again when its neighbour failed, or was not asked for during
-//! `IDLE`, the one longest unused first.
+//! `IDLE`, the one longest unused first; but while a session may name it in its record, it means
+//! what it did. Sessions name next hops that were ready, and each walk over all sessions asks for
+//! those in use and has the others forgotten. So what was ready has to be older than the last walk
+//! that has come to its end ([`NextHops::set_walked`]).
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -44,6 +50,8 @@ pub struct NextHopKey {
     pub link: u32,
     /// The router or host on it; none on a link without neighbours (tun, ppp).
     pub neighbour: Option<IpAddr>,
+    /// The largest packet that the route allows, where that is less than the link does.
+    pub mtu: Option<u32>,
 }
 
 /// The table of next hops.
@@ -52,8 +60,16 @@ pub struct NextHops {
     /// Indexed by number; number 0 means "none".
     entries: Vec<Option<Entry>>,
     ids: HashMap<NextHopKey, NextHopId>,
+    /// What was found last of some links: packets that follow each other go to the same next hop.
+    recent: [NextHopId; 8],
+    /// What routes have allowed less than their links; a few.
+    mtus: BTreeSet<Option<u32>>,
     /// Numbers never used yet, the lowest first.
     free: VecDeque<NextHopId>,
+    /// Numbers of a predecessor of which nobody knows what they meant.
+    forgotten: Vec<NextHopId>,
+    /// When the last walk over all sessions began that has ended.
+    walked: Instant,
     resolving: usize,
     /// Links that take what XDP redirects to them.
     redirects: BTreeSet<u32>,
@@ -69,6 +85,8 @@ struct Entry {
     used: Instant,
     /// When it got into its state.
     since: Instant,
+    /// It was ready when it was asked for, so that sessions may name it.
+    named: bool,
 }
 
 impl NextHops {
@@ -78,6 +96,10 @@ impl NextHops {
         Self {
             entries: (0..=last).map(|_| None).collect(),
             ids: HashMap::new(),
+            recent: [NextHopId::NONE; 8],
+            mtus: BTreeSet::from([None]),
+            forgotten: Vec::new(),
+            walked: Instant::ZERO,
             free: (1..=last).map(NextHopId).collect(),
             resolving: 0,
             redirects: BTreeSet::new(),
@@ -89,10 +111,11 @@ impl NextHops {
     /// The number of a next hop, which is entered in the table if it is not there yet; none when
     /// the table is full of next hops in use.
     pub fn intern(&mut self, now: Instant, mirror: &Mirror, key: NextHopKey) -> Option<NextHopId> {
-        if let Some(&id) = self.ids.get(&key) {
+        if let Some(id) = self.find(key) {
             // An interned key has an entry.
             let entry = self.entry_mut(id)?;
             entry.used = now;
+            entry.named |= entry.value.state == NextHopState::Ready;
             let (value, age) = (entry.value, now.saturating_sub(entry.since));
             if value.state == NextHopState::Failed && age >= RETRY {
                 self.try_to_resolve(now, mirror, id);
@@ -101,14 +124,33 @@ impl NextHops {
         }
         let (id, generation) = self.free_number(now)?;
         let value = NextHopValue { generation, ..self.evaluate(mirror, key, NextHopState::Failed) };
-        self.ids.insert(key, id);
-        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, since: now });
-        self.changed.push_back(id);
+        self.enter(now, id, key, value);
         if value.state == NextHopState::Failed {
             self.try_to_resolve(now, mirror, id);
         } else if wants_confirmation(mirror, key) {
             self.resolve.push_back(key);
         }
+        Some(id)
+    }
+
+    fn find(&mut self, key: NextHopKey) -> Option<NextHopId> {
+        let recent = &mut self.recent[key.link as usize % 8];
+        let known = self.entries.get(usize::from(recent.0)).and_then(Option::as_ref);
+        if known.is_none_or(|entry| entry.key != key) {
+            *recent = *self.ids.get(&key)?;
+        }
+        Some(*recent)
+    }
+
+    /// The number of a next hop that is ready, and is used from here on.
+    pub fn known(&mut self, now: Instant, key: NextHopKey) -> Option<NextHopId> {
+        let id = self.find(key)?;
+        let entry = self.entry_mut(id)?;
+        if entry.value.state != NextHopState::Ready {
+            return None;
+        }
+        entry.used = now;
+        entry.named = true;
         Some(id)
     }
 
@@ -129,7 +171,8 @@ impl NextHops {
         let Some(link) = mirror.links().get(old.ifindex) else { return false };
         let neighbour = if without_neighbours(link) { None } else { neighbour };
         let known = neighbour.is_some() || without_neighbours(link);
-        let key = NextHopKey { link: old.ifindex, neighbour };
+        let mtu = (old.mtu < link.mtu).then_some(old.mtu);
+        let key = NextHopKey { link: old.ifindex, neighbour, mtu };
         let free = self.free.iter().position(|free| *free == id);
         let (Some(free), true, false) = (free, known, self.ids.contains_key(&key)) else {
             return false;
@@ -137,10 +180,23 @@ impl NextHops {
         let generation = old.generation;
         let value = NextHopValue { generation, ..self.evaluate(mirror, key, NextHopState::Failed) };
         self.free.remove(free);
-        self.ids.insert(key, id);
-        self.entries[usize::from(id.0)] = Some(Entry { key, value, used: now, since: now });
-        self.changed.push_back(id);
+        self.enter(now, id, key, value);
+        self.entry_mut(id).into_iter().for_each(|entry| entry.named = true);
         true
+    }
+
+    /// Notes that sessions may name a number of which nobody knows what it meant.
+    pub fn forget(&mut self, id: NextHopId) {
+        if let Some(free) = self.free.iter().position(|free| *free == id) {
+            self.free.remove(free);
+            self.forgotten.push(id);
+        }
+    }
+
+    /// Notes that a walk over all sessions has ended, which began at that time.
+    pub fn set_walked(&mut self, began: Instant) {
+        self.walked = began;
+        self.free.extend(self.forgotten.drain(..));
     }
 
     /// What is known of a next hop.
@@ -151,8 +207,12 @@ impl NextHops {
     /// Looks again at the next hops on a link, or at one neighbour on it, after they changed.
     pub fn refresh(&mut self, now: Instant, mirror: &Mirror, link: u32, neighbour: Option<IpAddr>) {
         if let Some(neighbour) = neighbour {
-            let key = NextHopKey { link, neighbour: Some(neighbour) };
-            if let Some(&id) = self.ids.get(&key) {
+            let neighbour = Some(neighbour);
+            let id = |mtu: &Option<u32>| {
+                self.ids.get(&NextHopKey { link, neighbour, mtu: *mtu }).copied()
+            };
+            let ids: Vec<NextHopId> = self.mtus.iter().filter_map(id).collect();
+            for id in ids {
                 self.refresh_one(now, mirror, id);
             }
             return;
@@ -290,6 +350,15 @@ impl NextHops {
         }
     }
 
+    fn enter(&mut self, now: Instant, id: NextHopId, key: NextHopKey, value: NextHopValue) {
+        let named = value.state == NextHopState::Ready;
+        self.ids.insert(key, id);
+        self.mtus.insert(key.mtu);
+        let entry = Entry { key, value, used: now, since: now, named };
+        self.entries[usize::from(id.0)] = Some(entry);
+        self.changed.push_back(id);
+    }
+
     fn entry_mut(&mut self, id: NextHopId) -> Option<&mut Entry> {
         self.entries.get_mut(usize::from(id.0))?.as_mut()
     }
@@ -308,10 +377,14 @@ impl NextHops {
         }
         let expendable = |entry: &Entry| {
             let idle = now.saturating_sub(entry.used);
-            match entry.value.state {
-                NextHopState::Failed => idle >= RETRY,
-                NextHopState::Empty | NextHopState::Ready | NextHopState::Resolving => idle >= IDLE,
-            }
+            let forgotten = !entry.named || entry.used < self.walked;
+            forgotten
+                && match entry.value.state {
+                    NextHopState::Failed => idle >= RETRY,
+                    NextHopState::Empty | NextHopState::Ready | NextHopState::Resolving => {
+                        idle >= IDLE
+                    }
+                }
         };
         let (number, _) = self
             .entries
@@ -333,7 +406,8 @@ fn evaluate(mirror: &Mirror, key: NextHopKey, unknown: NextHopState) -> NextHopV
         NextHopValue { state: NextHopState::Failed, ifindex: key.link, ..NextHopValue::default() };
     let Some(link) = mirror.links().get(key.link) else { return failed };
     let source = link.mac.unwrap_or_default();
-    let value = NextHopValue { mtu: link.mtu, layer3: link.layer3, source, ..failed };
+    let mtu = key.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu));
+    let value = NextHopValue { mtu, layer3: link.layer3, source, ..failed };
     if !link.up {
         return value;
     }
@@ -387,7 +461,7 @@ mod tests {
     }
 
     fn key(host: u8) -> NextHopKey {
-        NextHopKey { link: 2, neighbour: Some(IpAddr::from([192, 0, 2, host])) }
+        NextHopKey { link: 2, neighbour: Some(IpAddr::from([192, 0, 2, host])), mtu: None }
     }
 
     fn hear(mirror: &mut Mirror, hops: &mut NextHops, now: u64, host: u8, what: Option<Neighbour>) {
@@ -476,7 +550,7 @@ mod tests {
         let mut mirror = Mirror::default();
         mirror.apply(Change::Link(Link { layer3: true, mac: None, ..ethernet(5, "tun0") }));
         let mut hops = NextHops::new(16);
-        let key = NextHopKey { link: 5, neighbour: None };
+        let key = NextHopKey { link: 5, neighbour: None, mtu: None };
         let id = hops.intern(at(1), &mirror, key).unwrap();
         assert_eq!(state(&hops, id), NextHopState::Ready);
         assert_eq!(drained(&mut hops), (vec![id], vec![]));
@@ -489,7 +563,7 @@ mod tests {
     fn a_scan_of_absent_hosts_is_bounded_and_its_numbers_come_back() {
         let (mirror, mut hops) = (wan(), NextHops::new(1024));
         let absent =
-            |n: u32| NextHopKey { link: 2, neighbour: Some(IpAddr::from(n.to_be_bytes())) };
+            |n: u32| NextHopKey { neighbour: Some(IpAddr::from(n.to_be_bytes())), ..key(1) };
         for n in 0..1023 {
             hops.intern(at(1), &mirror, absent(n)).unwrap();
         }
@@ -525,6 +599,7 @@ mod tests {
             generation: 5,
             ..NextHopValue::default()
         };
+        let old = NextHopValue { mtu: 1500, ..old };
         assert!(!hops.adopt(at(1), &mirror, NextHopId(7), &old), "nobody has that address");
         let address = key(1).neighbour.unwrap();
         let neighbour = Some(Neighbour::Stale(MAC));
@@ -545,8 +620,44 @@ mod tests {
         }
         assert_eq!(hops.intern(at(60), &mirror, key(3)), None);
         hops.intern(at(3000), &mirror, key(2));
+        assert_eq!(hops.intern(at(3700), &mirror, key(3)), None, "a session may name it");
+        hops.set_walked(at(3660));
         let id = hops.intern(at(3700), &mirror, key(3)).unwrap();
         assert_eq!(hops.value(id).map(|value| value.state), Some(NextHopState::Resolving));
         assert!(hops.ids.contains_key(&key(2)) && !hops.ids.contains_key(&key(1)));
+    }
+
+    #[test]
+    fn a_number_that_sessions_may_name_means_what_it_did_until_they_were_looked_at() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(2));
+        let id = hops.intern(at(1), &mirror, key(1)).unwrap();
+        hear(&mut mirror, &mut hops, 1, 1, Some(Neighbour::Reachable(MAC)));
+        hops.intern(at(2), &mirror, key(1));
+        hear(&mut mirror, &mut hops, 3, 1, Some(Neighbour::Failed));
+        hops.set_walked(at(2));
+        assert_eq!(hops.intern(at(10), &mirror, key(2)), None, "asked for when the walk began");
+        hops.set_walked(at(3));
+        assert_eq!(hops.intern(at(10), &mirror, key(2)), Some(id));
+        assert_eq!(hops.intern(at(20), &mirror, key(3)), Some(id), "which was never ready");
+    }
+
+    #[test]
+    fn a_number_of_a_predecessor_that_nobody_knows_is_free_after_a_walk() {
+        let (mirror, mut hops) = (wan(), NextHops::new(2));
+        hops.forget(NextHopId(1));
+        assert_eq!(hops.intern(at(1), &mirror, key(1)), None);
+        hops.set_walked(at(1));
+        assert_eq!(hops.intern(at(2), &mirror, key(1)), Some(NextHopId(1)));
+    }
+
+    #[test]
+    fn a_neighbours_news_reach_its_next_hop_of_each_size() {
+        let (mut mirror, mut hops) = (wan(), NextHops::new(16));
+        let small = NextHopKey { mtu: Some(1280), ..key(1) };
+        let ids = [key(1), small].map(|key| hops.intern(at(1), &mirror, key).unwrap());
+        hear(&mut mirror, &mut hops, 1, 1, Some(Neighbour::Reachable(MAC)));
+        let values = ids.map(|id| hops.value(id).unwrap());
+        assert_eq!(values.map(|value| value.state), [NextHopState::Ready; 2]);
+        assert_eq!(values.map(|value| value.mtu), [1500, 1280]);
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use masq_core::{Instant, NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
 use masq_flow::{NextHopId, NextHopState as Known, NextHopValue};
 
+use super::memo::{Leads, Memo};
 use super::next_hop::without_neighbours;
 use super::{Answer, Change, Effect, Mirror, NextHopKey, NextHops, Query};
 
@@ -18,6 +19,7 @@ use super::{Answer, Change, Effect, Mirror, NextHopKey, NextHops, Query};
 pub struct Router {
     mirror: Mirror,
     next_hops: RefCell<NextHops>,
+    memo: RefCell<Memo>,
     now: Cell<Instant>,
 }
 
@@ -25,12 +27,23 @@ impl Router {
     /// Makes a router for next hop numbers below `capacity`.
     pub fn new(mirror: Mirror, capacity: usize) -> Self {
         let next_hops = RefCell::new(NextHops::new(capacity));
-        Self { mirror, next_hops, now: Cell::new(Instant::ZERO) }
+        let memo = RefCell::new(Memo::new());
+        Self { mirror, next_hops, memo, now: Cell::new(Instant::ZERO) }
     }
 
     /// Takes over a next hop of a predecessor, see [`NextHops::adopt`].
     pub fn adopt(&mut self, id: NextHopId, old: &NextHopValue) -> bool {
         self.next_hops.get_mut().adopt(self.now.get(), &self.mirror, id, old)
+    }
+
+    /// Notes that sessions may name a number of a predecessor, see [`NextHops::forget`].
+    pub fn forget(&mut self, id: NextHopId) {
+        self.next_hops.get_mut().forget(id);
+    }
+
+    /// Notes that all sessions have been looked at, see [`NextHops::set_walked`].
+    pub fn set_walked(&mut self, began: Instant) {
+        self.next_hops.get_mut().set_walked(began);
     }
 
     /// The picture that answers are made from.
@@ -107,8 +120,21 @@ impl Router {
     }
 }
 
-impl Routes for Router {
-    fn route(&self, query: &RouteQuery) -> Route {
+impl Router {
+    /// Where a query leads, from memory if it was asked before.
+    fn leads(&self, query: &RouteQuery) -> Leads {
+        let mut memo = self.memo.borrow_mut();
+        if let Some(leads) = memo.recall(self.mirror.generation(), query) {
+            return leads;
+        }
+        let mut of_source = self.mirror.rules_ask_for_source();
+        let leads = self.look_up(query, &mut of_source);
+        memo.note(query, of_source, leads);
+        leads
+    }
+
+    /// Where a query leads; notes if that depends on its source.
+    fn look_up(&self, query: &RouteQuery, of_source: &mut bool) -> Leads {
         let asked = Query {
             destination: query.destination,
             source: query.source,
@@ -116,31 +142,48 @@ impl Routes for Router {
             mark: query.mark,
         };
         let (hop, route) = match self.mirror.lookup(&asked) {
-            Answer::Blackhole => return Route::Blackhole,
-            Answer::Broadcast => return Route::Broadcast,
-            Answer::Local => return Route::Local,
-            Answer::NoRoute => return Route::NoRoute,
-            Answer::Prohibited => return Route::Prohibited,
-            Answer::Unreachable => return Route::Unreachable,
+            Answer::Blackhole => return Err(Route::Blackhole),
+            Answer::Broadcast => return Err(Route::Broadcast),
+            Answer::Local => return Err(Route::Local),
+            Answer::NoRoute => return Err(Route::NoRoute),
+            Answer::Prohibited => return Err(Route::Prohibited),
+            Answer::Unreachable => return Err(Route::Unreachable),
             Answer::Unicast(hop, route) => (hop, route),
         };
-        let Some(link) = self.mirror.links().get(hop.link) else { return Route::NoRoute };
+        *of_source |= route.hops.len() > 1;
+        let link = self.mirror.links().get(hop.link).ok_or(Route::NoRoute)?;
         let neighbour = if without_neighbours(link) {
             None
         } else {
             Some(hop.gateway.unwrap_or(query.destination))
         };
-        let key = NextHopKey { link: hop.link, neighbour };
+        let mtu = route.mtu.filter(|mtu| *mtu < link.mtu);
+        Ok((NextHopKey { link: hop.link, neighbour, mtu }, mtu.unwrap_or(link.mtu)))
+    }
+}
+
+impl Routes for Router {
+    fn route(&self, query: &RouteQuery) -> Route {
+        let (key, mtu) = match self.leads(query) {
+            Ok(leads) => leads,
+            Err(nowhere) => return nowhere,
+        };
         let mut next_hops = self.next_hops.borrow_mut();
         let id = next_hops.intern(self.now.get(), &self.mirror, key);
         let value = id.and_then(|id| next_hops.value(id));
         Route::Unicast(NextHop {
             // A table full of next hops in use cannot be told from a neighbour that is absent.
             id: id.unwrap_or(NextHopId::NONE),
-            port: PortId(hop.link),
-            mtu: route.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu)),
+            port: PortId(key.link),
+            mtu,
             state: value.map_or(NextHopState::Failed, |value| Self::state(&value)),
         })
+    }
+
+    fn known(&self, query: &RouteQuery) -> Option<NextHop> {
+        let (key, mtu) = self.leads(query).ok()?;
+        let id = self.next_hops.borrow_mut().known(self.now.get(), key)?;
+        Some(NextHop { id, port: PortId(key.link), mtu, state: NextHopState::Ready })
     }
 
     fn next_hop_state(&self, id: NextHopId) -> NextHopState {
@@ -194,7 +237,7 @@ mod tests {
         assert_eq!(first.state, NextHopState::Resolving);
         assert_eq!(ask(&router, "203.0.113.2").id, first.id);
         let gateway = "192.0.2.254".parse().unwrap();
-        let key = NextHopKey { link: 2, neighbour: Some(gateway) };
+        let key = NextHopKey { link: 2, neighbour: Some(gateway), mtu: Some(1280) };
         assert_eq!(router.poll_resolve(), Some(key));
         assert_eq!(router.poll_resolve(), None);
 
@@ -204,6 +247,87 @@ mod tests {
         assert_eq!(router.next_hop_state(first.id), NextHopState::Ready);
         let (id, value) = core::iter::from_fn(|| router.poll_changed()).last().unwrap();
         assert_eq!((id, value.destination, value.ifindex), (first.id, MAC, 2));
+    }
+
+    #[test]
+    fn what_is_known_is_told_without_asking_for_it() {
+        let mut router = router();
+        let query = RouteQuery {
+            destination: "203.0.113.1".parse().unwrap(),
+            source: "192.0.2.1".parse().unwrap(),
+            arriving: None,
+            mark: 0,
+        };
+        assert_eq!(router.known(&query), None);
+        assert_eq!(router.poll_resolve(), None, "nobody is asked for");
+
+        let first = ask(&router, "203.0.113.1");
+        assert_eq!(router.known(&query), None, "it does not answer yet");
+        let neighbour = Some(Neighbour::Reachable(MAC));
+        let address = "192.0.2.254".parse().unwrap();
+        router.apply(Change::Neighbour { link: 2, address, neighbour });
+        let known = router.known(&query);
+        assert_eq!(known, Some(NextHop { state: NextHopState::Ready, ..first }));
+    }
+
+    #[test]
+    fn engine_and_programs_are_told_the_same_size_for_each_route() {
+        let mut router = router();
+        let mut add = |net, mtu| {
+            let (prefix, placement) = (prefix(net), Placement::Prepend);
+            let route = KernelRoute { mtu, ..via(2, "192.0.2.254") };
+            router.apply(Change::Route { table: TABLE_MAIN, prefix, route, placement });
+        };
+        add("198.51.100.0/24", Some(1400));
+        add("198.18.0.0/16", None);
+        add("198.19.0.0/16", Some(9000));
+        let told = |router: &Router, destination| {
+            let hop = ask(router, destination);
+            let programs = router.next_hops.borrow().value(hop.id).unwrap();
+            [hop.mtu, programs.mtu]
+        };
+        for (destination, mtu) in [
+            ("203.0.113.1", 1280),
+            ("198.51.100.1", 1400),
+            ("198.18.0.1", 1500),
+            ("198.19.0.1", 1500),
+            ("10.9.9.9", 1500),
+        ] {
+            assert_eq!(told(&router, destination), [mtu; 2], "{destination}");
+        }
+        let [without, beyond] = ["198.18.0.1", "198.19.0.1"].map(|to| ask(&router, to).id);
+        assert_eq!(without, beyond, "a size that the link does not take makes no difference");
+        router.apply(Change::Link(Link { mtu: 1300, ..ethernet(2, "wan") }));
+        for (destination, mtu) in [("203.0.113.1", 1280), ("198.51.100.1", 1300)] {
+            assert_eq!(told(&router, destination), [mtu; 2], "{destination}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_given_again_until_routes_change() {
+        let mut router = router();
+        let from = |source: &str| RouteQuery {
+            destination: "203.0.113.1".parse().unwrap(),
+            source: source.parse().unwrap(),
+            arriving: None,
+            mark: 0,
+        };
+        let leads = |router: &Router, source| router.leads(&from(source)).unwrap().0;
+        let first = leads(&router, "192.0.2.1");
+        assert_eq!(leads(&router, "192.0.2.2"), first);
+
+        let (net, placement) = (prefix("203.0.113.0/24"), Placement::Prepend);
+        let other = KernelRoute { mtu: None, ..via(2, "192.0.2.7") };
+        router.apply(Change::Route { table: 7, prefix: net, route: other, placement });
+        assert_eq!(leads(&router, "192.0.2.1"), first, "no rule leads to that table");
+        let source = Some(prefix("192.0.2.2/32"));
+        let action = super::super::RuleAction::Table(7);
+        let [_, main, _] = Rule::defaults();
+        router.apply(Change::Rule(Rule { priority: 5, source, action, ..main }));
+        assert_eq!(leads(&router, "192.0.2.1"), first);
+        let second = leads(&router, "192.0.2.2");
+        assert_eq!(second.neighbour, Some("192.0.2.7".parse().unwrap()));
+        assert_eq!(leads(&router, "192.0.2.1"), first, "one source's way is not another's");
     }
 
     #[test]
