@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::CapabilitySet;
 
 use crate::attach::Pins;
-use crate::fast_path::{Carrier, Surveyor, Verdicts, Way, Why};
+use crate::fast_path::{Carrier, Served, Surveyor, Verdicts, Way, Why};
 use crate::netlink::Netlink;
 use crate::options::{Configuration, Options, Port};
 use crate::punt::PACKET_MAX;
@@ -204,11 +204,12 @@ fn interface(port: &Port) -> Check {
 fn fast_path(options: &Options, configuration: &dyn Configuration, mirror: &Mirror) -> Vec<Check> {
     let mode = configuration.fast_path();
     let ports = control::surroundings(configuration, mirror, [0; 2]).ports;
-    let links: Vec<_> = ports.iter().filter_map(|port| mirror.links().get(port.id.0)).collect();
+    let served: Vec<_> = ports
+        .iter()
+        .map(|port| Served { index: port.id.0, name: &port.name, side: port.side })
+        .collect();
     let pins = Pins::of(&options.run.join("bpf"), &options.instance);
-    let facts = Surveyor::new(pins).survey(mirror.links(), &links);
-    let ports: Vec<_> =
-        ports.iter().map(|port| (port.id.0, port.name.as_str(), port.side)).collect();
+    let facts = Surveyor::new(pins).survey(mirror.links(), &served);
     let check = |Way { from, to, carrier }| {
         let found = format!("{from} → {to}: {carrier}");
         match &carrier {
@@ -220,7 +221,8 @@ fn fast_path(options: &Options, configuration: &dyn Configuration, mirror: &Mirr
             Carrier::Engine | Carrier::Tc { .. } | Carrier::Xdp => ok("fast-path", found),
         }
     };
-    Verdicts::forecast(mode, &facts).ways(mode, &ports).into_iter().map(check).collect()
+    let verdicts = Verdicts::forecast(mode, &facts, &served);
+    verdicts.ways(mode, &served).into_iter().map(check).collect()
 }
 
 /// Inside hosts with IPv6 go out untranslated, because masq leaves IPv6 to the kernel.

@@ -54,8 +54,10 @@ pub enum Why {
         /// What it said.
         error: String,
     },
-    /// The kernel does not say which interfaces take redirects.
+    /// The kernel does not say what the interface can do with XDP.
     Unknown,
+    /// No interface on the other side takes redirects, so XDP would look at packets in vain.
+    Nowhere,
     /// The interface does not take redirects.
     NoRedirects {
         /// It is a veth, and it is up to its other end.
@@ -108,6 +110,9 @@ impl fmt::Display for Sentence<'_> {
             Why::Refused { error } => write!(f, "{interface} does not take the program: {error}"),
             Why::Unknown => {
                 write!(f, "this kernel does not say whether {interface} takes redirects")
+            }
+            Why::Nowhere => {
+                write!(f, "no interface on the other side of {interface} takes redirects")
             }
             Why::NoRedirects { veth: true } => {
                 write!(f, "the other end of {interface} has neither an XDP program nor GRO")
@@ -167,8 +172,10 @@ impl Facts {
         if self.layer3 {
             return Err(Why::Layer3);
         }
-        if self.features.is_some_and(|features| !features.is_native()) {
-            return Err(Why::NoNativeXdp);
+        match self.features {
+            None => return Err(Why::Unknown),
+            Some(features) if features.is_native() => {}
+            Some(_) => return Err(Why::NoNativeXdp),
         }
         if self.mtu > XDP_MTU {
             return Err(Why::Mtu { mtu: self.mtu });
@@ -269,6 +276,7 @@ mod tests {
         let cases = [
             (Facts { layer3: true, ..veth() }, Why::Layer3),
             (Facts { features: Some(XdpFeatures::NONE), ..veth() }, Why::NoNativeXdp),
+            (Facts { features: None, ..card() }, Why::Unknown),
             (Facts { mtu: 9000, ..veth() }, Why::Mtu { mtu: 9000 }),
             (Facts { has_vlans: true, ..veth() }, Why::Vlans),
             (

@@ -1,13 +1,14 @@
 //! The control thread's part: when to choose anew, and what the others are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::channel;
 
-use masq_flow::maps::{Settings, SettingsFlags};
+use masq_flow::maps::{Interface, Settings, SettingsFlags};
 
-use super::{FastPath, Way};
+use super::{FastPath, Served, Way};
 use crate::clock;
 use crate::control::{Chain, Control};
+use crate::options::Configuration;
 use crate::worker::Command;
 
 impl Control {
@@ -15,9 +16,8 @@ impl Control {
     pub(crate) fn choose_carriers(&mut self) {
         let mode = self.configuration.fast_path();
         self.switch_fast_path(mode != FastPath::Off);
-        let Self { carriers, programs, state, worker, attached, links, .. } = self;
-        let all = links.links();
-        let served: Vec<_> = attached.keys().filter_map(|index| all.get(*index)).collect();
+        let Self { carriers, programs, state, worker, links, .. } = self;
+        let ports = served(&self.attached, &*self.configuration);
         let tell = |links: BTreeSet<u32>, wait: bool| {
             let (sender, known) = channel();
             worker.send(Command::Redirects(links, sender));
@@ -26,17 +26,12 @@ impl Control {
                 let _ = known.recv();
             }
         };
-        carriers.follow(clock::now(), mode, (all, &served), (programs, state), tell);
+        carriers.follow(clock::now(), mode, (links.links(), &ports), (programs, state), tell);
     }
 
     /// What carries packets between the interfaces that are served.
     pub(crate) fn ways(&self) -> Vec<Way> {
-        let side = |name: &str| self.configuration.side(name);
-        let ports = self
-            .attached
-            .iter()
-            .filter_map(|(index, (name, _))| Some((*index, name.as_str(), side(name)?)));
-        self.carriers.ways(&ports.collect::<Vec<_>>())
+        self.carriers.ways(&served(&self.attached, &*self.configuration))
     }
 
     /// Switches the fast path on or off as a whole.
@@ -54,4 +49,15 @@ impl Control {
             }
         }
     }
+}
+
+/// The interfaces with the program.
+fn served<'a>(
+    attached: &'a BTreeMap<u32, (String, Interface)>,
+    configuration: &dyn Configuration,
+) -> Vec<Served<'a>> {
+    let served = |(index, (name, _)): (&u32, &'a (String, Interface))| {
+        Some(Served { index: *index, name, side: configuration.side(name)? })
+    };
+    attached.iter().filter_map(served).collect()
 }

@@ -11,7 +11,9 @@
 //!   where it leaves    the next hop's entry says "takes redirects" Facts::leaving
 //! ```
 //!
-//! Each has reasons against it ([`Why`]), and the first one found is what is shown for the pair.
+//! Each has reasons against it ([`Why`]), and the first one found is what is shown for the pair. An
+//! interface from which no packet could go on by XDP gets no program, which would only look at
+//! packets twice.
 //!
 //! # A redirect that nobody takes
 //!
@@ -57,7 +59,7 @@ use masq_core::{Instant, Realm};
 use crate::attach::Programs;
 use crate::control::Chain;
 use crate::netlink::XdpFeatureWatch;
-use crate::routes::{Link, Links};
+use crate::routes::Links;
 use crate::state::State;
 use crate::sys::ethtool;
 
@@ -98,6 +100,14 @@ impl fmt::Display for Carrier {
     }
 }
 
+/// An interface that is served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served<'a> {
+    pub(crate) index: u32,
+    pub(crate) name: &'a str,
+    pub(crate) side: Realm,
+}
+
 /// What carries the packets of the interfaces that are served.
 #[derive(Debug)]
 pub(crate) struct Carriers {
@@ -120,35 +130,53 @@ pub(crate) struct Verdicts {
 
 impl Verdicts {
     /// What is chosen if everything that is tried works.
-    pub(crate) fn forecast(mode: FastPath, facts: &BTreeMap<u32, Facts>) -> Self {
+    pub(crate) fn forecast(
+        mode: FastPath,
+        facts: &BTreeMap<u32, Facts>,
+        ports: &[Served<'_>],
+    ) -> Self {
         let arriving = facts.iter().map(|(index, facts)| (*index, facts.arriving(mode)));
         let leaving = facts.iter().map(|(index, facts)| (*index, facts.leaving()));
-        Self { arriving: arriving.collect(), leaving: leaving.collect() }
+        let mut verdicts = Self { arriving: arriving.collect(), leaving: leaving.collect() };
+        for port in ports {
+            let across = |other: &&Served<'_>| other.side != port.side;
+            // A driver that takes redirects only while it has a program may do so soon.
+            let may_take = |other: &Served<'_>| {
+                let leaving = verdicts.leaving.get(&other.index);
+                matches!(leaving, Some(Ok(()) | Err(Why::NoRedirects { veth: false })))
+            };
+            if verdicts.is_on(port.index) && !ports.iter().filter(across).any(may_take) {
+                verdicts.arriving.insert(port.index, Err(Why::Nowhere));
+            }
+        }
+        verdicts
     }
 
     /// What carries packets of sessions between those interfaces, each way.
-    pub(crate) fn ways(&self, mode: FastPath, ports: &[(u32, &str, Realm)]) -> Vec<Way> {
+    pub(crate) fn ways(&self, mode: FastPath, ports: &[Served<'_>]) -> Vec<Way> {
         let mut ways = Vec::new();
-        for (from, arriving, side) in ports {
-            for (to, leaving, other_side) in ports {
+        for from in ports {
+            for to in ports {
                 // Between two outsides nothing is translated.
-                if (side, other_side) == (&Realm::Outside, &Realm::Outside) {
+                if (from.side, to.side) == (Realm::Outside, Realm::Outside) {
                     continue;
                 }
-                let because = |interface: &str, why: &Why| Carrier::Tc {
-                    interface: interface.to_owned(),
+                let because = |served: &Served<'_>, why: &Why| Carrier::Tc {
+                    interface: served.name.to_owned(),
                     why: why.clone(),
                 };
-                let carrier = match (mode, self.arriving.get(from), self.leaving.get(to)) {
+                let arriving = self.arriving.get(&from.index);
+                let leaving = self.leaving.get(&to.index);
+                let carrier = match (mode, arriving, leaving) {
                     (FastPath::Off, ..) => Carrier::Engine,
-                    (_, Some(Err(why)), _) => because(arriving, why),
-                    (_, _, Some(Err(why))) => because(leaving, why),
+                    (_, Some(Err(Why::Nowhere)), Some(Err(why))) => because(to, why),
+                    (_, Some(Err(why)), _) => because(from, why),
+                    (_, _, Some(Err(why))) => because(to, why),
                     (_, Some(Ok(())), Some(Ok(()))) => Carrier::Xdp,
                     // It is not served.
                     (_, None, _) | (_, _, None) => continue,
                 };
-                let (from, to) = ((*arriving).to_owned(), (*leaving).to_owned());
-                ways.push(Way { from, to, carrier });
+                ways.push(Way { from: from.name.to_owned(), to: to.name.to_owned(), carrier });
             }
         }
         ways
@@ -186,7 +214,7 @@ impl Carriers {
     }
 
     /// What carries packets between those interfaces.
-    pub(crate) fn ways(&self, ports: &[(u32, &str, Realm)]) -> Vec<Way> {
+    pub(crate) fn ways(&self, ports: &[Served<'_>]) -> Vec<Way> {
         self.verdicts.ways(self.mode, ports)
     }
 
@@ -196,7 +224,7 @@ impl Carriers {
         &mut self,
         now: Instant,
         mode: FastPath,
-        (all, links): (&Links, &[&Link]),
+        (links, ports): (&Links, &[Served<'_>]),
         (programs, state): (&mut Programs, &mut State),
         tell: impl Fn(BTreeSet<u32>, bool),
     ) {
@@ -204,8 +232,8 @@ impl Carriers {
             (self.refused, self.ceased) = Default::default();
         }
         self.mode = mode;
-        let mut facts = self.survey(all, links);
-        let mut next = Verdicts::forecast(mode, &facts);
+        let mut facts = self.survey(links, ports);
+        let mut next = Verdicts::forecast(mode, &facts, ports);
         self.remember(now, &mut next);
         let before = core::mem::take(&mut self.verdicts);
 
@@ -216,8 +244,7 @@ impl Carriers {
             tell(redirects.clone(), true);
         }
         let mut gained = false;
-        for link in links {
-            let (index, interface) = (link.index, &link.name);
+        for &Served { index, name: interface, .. } in ports {
             let lost = facts.get(&index).is_some_and(|facts| facts.program == Occupant::Nobody);
             if next.is_on(index) && (lost || next.gains(&before, index)) {
                 let tags_apart = facts.get(&index).is_some_and(Facts::keeps_tags_apart);
@@ -233,15 +260,15 @@ impl Carriers {
         }
         if gained {
             // Some drivers take redirects since they have a program.
-            facts = self.survey(all, links);
-            next.leaving = Verdicts::forecast(mode, &facts).leaving;
+            facts = self.survey(links, ports);
+            next.leaving = Verdicts::forecast(mode, &facts, ports).leaving;
             self.remember(now, &mut next);
         }
         if next.taking_redirects() != redirects {
             tell(next.taking_redirects(), false);
         }
-        for link in links {
-            report(mode, link, &before, &next);
+        for port in ports {
+            report(mode, port, &before, &next);
         }
         self.verdicts = next;
     }
@@ -259,12 +286,12 @@ impl Carriers {
         detach(index, name, programs, state);
     }
 
-    fn survey(&mut self, all: &Links, links: &[&Link]) -> BTreeMap<u32, Facts> {
+    fn survey(&mut self, links: &Links, ports: &[Served<'_>]) -> BTreeMap<u32, Facts> {
         match self.mode {
-            FastPath::Auto | FastPath::Xdp => self.surveyor.survey(all, links),
+            FastPath::Auto | FastPath::Xdp => self.surveyor.survey(links, ports),
             // Nothing of it matters.
             FastPath::Off | FastPath::Tc => {
-                links.iter().map(|link| (link.index, Facts::default())).collect()
+                ports.iter().map(|port| (port.index, Facts::default())).collect()
             }
         }
     }
@@ -330,14 +357,15 @@ fn detach(index: u32, interface: Option<&str>, programs: &Programs, state: &mut 
     }
 }
 
-fn report(mode: FastPath, link: &Link, before: &Verdicts, next: &Verdicts) {
-    let interface = &link.name;
+fn report(mode: FastPath, port: &Served<'_>, before: &Verdicts, next: &Verdicts) {
+    let &Served { index, name: interface, .. } = port;
     let wanted = mode == FastPath::Xdp;
-    let (was, is) = (before.arriving.get(&link.index), next.arriving.get(&link.index));
+    let (was, is) = (before.arriving.get(&index), next.arriving.get(&index));
     match is {
         _ if was == is => {}
         Some(Ok(())) => tracing::info!(interface, "XDP carries what arrives"),
-        Some(Err(Why::Mode)) | None => {}
+        // The configuration says the one, and the interface to leave by the other.
+        Some(Err(Why::Mode | Why::Nowhere)) | None => {}
         Some(Err(why)) if wanted || why.is_trouble() || was == Some(&Ok(())) => {
             tracing::warn!(interface, "TC carries what arrives, because {}", why.of(interface));
         }
@@ -345,7 +373,7 @@ fn report(mode: FastPath, link: &Link, before: &Verdicts, next: &Verdicts) {
             tracing::info!(interface, "TC carries what arrives, because {}", why.of(interface));
         }
     }
-    let (was, is) = (before.leaving.get(&link.index), next.leaving.get(&link.index));
+    let (was, is) = (before.leaving.get(&index), next.leaving.get(&index));
     match is {
         _ if was == is || mode != FastPath::Xdp && mode != FastPath::Auto => {}
         Some(Ok(())) => tracing::info!(interface, "takes what XDP redirects to it"),

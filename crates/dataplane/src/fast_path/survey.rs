@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 
-use super::Facts;
 use super::choice::Occupant;
+use super::{Facts, Served};
 use crate::attach::Pins;
 use crate::doctor::netfilter;
 use crate::netlink::{Disciplines, Netlink, XdpFeatureWatch};
@@ -35,14 +35,14 @@ impl Surveyor {
         self.watch.as_ref()
     }
 
-    /// What is known of each of these links. What cannot be learned counts as not being there, but
+    /// What is known of each of these interfaces. What cannot be learned counts as not being there, but
     /// for features: without those, nothing is redirected.
-    pub(crate) fn survey(&mut self, all: &Links, links: &[&Link]) -> BTreeMap<u32, Facts> {
+    pub(crate) fn survey(&mut self, links: &Links, ports: &[Served<'_>]) -> BTreeMap<u32, Facts> {
         let features = self.watch.as_ref().and_then(|watch| watch.all().ok());
-        let vlans: BTreeSet<u32> = all.iter().filter_map(|link| link.vlan_of).collect();
+        let vlans: BTreeSet<u32> = links.iter().filter_map(|link| link.vlan_of).collect();
         let disciplines = self.disciplines();
         let filtered = netfilter::egress_devices().unwrap_or_default();
-        let facts = |link: &&Link| {
+        let facts = |link: &Link| {
             let discipline = disciplines.get(&link.index);
             let facts = Facts {
                 kind: link.kind.clone(),
@@ -60,7 +60,7 @@ impl Surveyor {
             };
             (link.index, facts)
         };
-        links.iter().map(facts).collect()
+        ports.iter().filter_map(|port| links.get(port.index)).map(facts).collect()
     }
 
     /// The queueing disciplines by interface.
