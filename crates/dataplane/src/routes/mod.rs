@@ -21,6 +21,7 @@
 
 mod decode;
 mod link;
+mod memo;
 mod neighbour;
 mod next_hop;
 mod prefix;
@@ -163,6 +164,11 @@ impl Mirror {
     /// Rises with every change that may change an answer of [`Mirror::lookup`].
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether a rule asks where a packet comes from.
+    pub fn rules_ask_for_source(&self) -> bool {
+        self.rules.ask_for_source()
     }
 
     /// Takes a complete, fresh picture in place of this one.

@@ -115,6 +115,11 @@ impl Rules {
         }
     }
 
+    /// Whether a rule asks where a packet comes from.
+    pub fn ask_for_source(&self) -> bool {
+        self.0.iter().any(|rule| rule.source.is_some())
+    }
+
     /// The rules that apply to the packet, one after the other.
     pub fn matching<'a>(
         &'a self,
