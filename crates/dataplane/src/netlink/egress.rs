@@ -1,6 +1,8 @@
 //! What stands between an interface's packets and the wire: queueing disciplines, and the filters of
 //! clsact.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "the kernel's enumerations grow by themselves")]
+
 use std::collections::BTreeMap;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};

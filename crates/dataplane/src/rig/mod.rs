@@ -149,7 +149,7 @@ impl Rig {
     pub fn set(&mut self, settings: Settings) {
         let value: [u8; size_of::<Settings>()] = transmute!(settings);
         let map = self.ebpf.map_mut(maps::SETTINGS).unwrap();
-        let mut map = aya::maps::Array::<_, [u8; size_of::<Settings>()]>::try_from(map).unwrap();
+        let mut map = Array::<_, [u8; size_of::<Settings>()]>::try_from(map).unwrap();
         map.set(0, value, 0).unwrap();
     }
 
