@@ -349,6 +349,7 @@ fn adopt_next_hops(mut router: Router, memory: &SharedMemory, redirects: bool) -
             entry.store(&NextHopValue { xdp: false, ..old });
         }
         if old.state != NextHopState::Empty && !router.adopt(id, &old) {
+            router.forget(id);
             let generation = old.generation.wrapping_add(1);
             entry.store(&NextHopValue { generation, ..NextHopValue::default() });
         }
