@@ -3,8 +3,10 @@
 use core::time::Duration;
 use std::io::{self, Write as _};
 
+use crate::gateway::Gateway;
 use crate::result::{Run, Sample, Series};
 use crate::statistics::Summary;
+use crate::subject::Subject;
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Options {
     pub huge: bool,
     /// Only these numbers of flows; any if empty.
     pub flows: Vec<u32>,
+    /// Only these subjects; all if empty.
+    pub subjects: Vec<Subject>,
     /// The program that is measured.
     pub masq: std::path::PathBuf,
 }
@@ -40,6 +44,20 @@ impl Bench {
     /// The rounds of a scenario, numbered from 0.
     pub fn rounds(&self) -> core::ops::Range<u32> {
         0..if self.options.quick { 1 } else { self.options.rounds }
+    }
+
+    /// The subjects of these that are wanted and can run here. Tells about those that cannot.
+    pub fn subjects(&mut self, of: &[Subject]) -> Vec<Subject> {
+        let wanted = self.options.subjects.clone();
+        let wanted = |subject: &&Subject| wanted.is_empty() || wanted.contains(subject);
+        let mut able = Vec::new();
+        for subject in of.iter().filter(wanted) {
+            match Gateway::unavailable(*subject) {
+                Some(why) => self.note(format!("{} is left out: {why}", subject.title())),
+                None => able.push(*subject),
+            }
+        }
+        able
     }
 
     /// Takes a sample over, and says so.

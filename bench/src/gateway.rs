@@ -139,6 +139,16 @@ impl Gateway {
         })
     }
 
+    /// What it says of itself, for messages.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let Some(daemon) = &self.daemon else { return String::new() };
+        match daemon.try_ask(&["stats"]) {
+            Ok(output) => output.text(),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Whether what the counters say of `packets` that arrived proves that this subject carried them.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use masq_bench::bench::{Bench, Options, progress};
 use masq_bench::conntrack::Conntrack;
 use masq_bench::result::Run;
 use masq_bench::scenario::{self, Scenario};
+use masq_bench::subject::Subject;
 use masq_bench::{floor, host, page, report};
 use masq_lab::Namespace;
 
@@ -34,6 +35,10 @@ struct Arguments {
     /// Only these numbers of flows, where a scenario has several
     #[arg(long, value_name = "N", value_delimiter = ',')]
     flows: Vec<u32>,
+
+    /// Only these subjects, by their names in results
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = subject)]
+    subjects: Vec<Subject>,
 
     /// Where to write the results: JSON, plots, and the page that shows them
     #[arg(long, value_name = "DIR")]
@@ -77,8 +82,8 @@ fn run(arguments: Arguments) -> Result<()> {
         None => masq_lab::masq_binary().context("there is no program `masq` beside this one")?,
     };
     let run = new_run(arguments.rounds, arguments.quick);
-    let Arguments { rounds, quick, huge, flows, .. } = arguments;
-    let options = Options { rounds, quick, huge, flows, masq };
+    let Arguments { rounds, quick, huge, flows, subjects, .. } = arguments;
+    let options = Options { rounds, quick, huge, flows, subjects, masq };
     // The table's size is a matter of the host's own network; everything else happens beside it.
     let connections = if arguments.huge { 12_000_000 } else { 2_200_000 };
     let _room = (!arguments.quick).then(|| Conntrack::widen(connections));
@@ -110,6 +115,12 @@ fn new_run(rounds: u32, quick: bool) -> Run {
         floors: Vec::new(),
         notes: Vec::new(),
     }
+}
+
+fn subject(name: &str) -> Result<Subject, String> {
+    let mut all = Subject::ALL.into_iter();
+    all.find(|subject| subject.id() == name)
+        .ok_or_else(|| format!("one of {}", Subject::ALL.map(Subject::id).join(", ")))
 }
 
 /// Standard output is for results.

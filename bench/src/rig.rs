@@ -13,10 +13,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use masq_bench_packet::settings::station;
 use masq_bench_packet::{Numbering, Settings, SettingsFlags, Stream, Streams};
 
+use crate::bench::Bench;
 use crate::clock::Stopwatch;
 use crate::cpu;
 use crate::gateway::{Counters, Gateway, Setup, difference};
@@ -88,7 +89,9 @@ impl Plan {
             first_remote_port: 7,
         };
         let disturbing = Numbering { first_host: FIRST_HOST.to_bits() + 65_536, ..numbering };
-        Self { flows, numbering, disturbing, cpus: 1, setup: Setup::new(flows) }
+        // A full table gives up flows that nobody has answered yet, so there is room to spare.
+        let setup = Setup::new(flows + flows / 8);
+        Self { flows, numbering, disturbing, cpus: 1, setup }
     }
 }
 
@@ -125,6 +128,17 @@ impl Rig {
         let path = vec![cpu::of_path(&cpus)];
         let cpus = if plan.cpus == 1 { path } else { cpus.into_iter().take(plan.cpus).collect() };
         Ok(Self { subject, lab, programs, gateway, settings, established: 0, cpus })
+    }
+
+    /// Builds one for each subject that is wanted and can run here.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub fn all(bench: &mut Bench, subjects: &[Subject], plan: &Plan) -> Result<Vec<Self>> {
+        let subjects = bench.subjects(subjects);
+        let rig = |subject| Self::new(subject, plan, &bench.options.masq);
+        subjects.into_iter().map(rig).collect()
     }
 
     /// Begins the flows up to this number that have not begun.
@@ -296,7 +310,10 @@ impl Rig {
     /// Fails if any packet was ever wrong.
     fn check_packets(&self) -> Result<()> {
         let Tally { wrong, .. } = self.programs.tally()?;
-        ensure!(wrong == 0, "{}: {}", self.subject.title(), self.programs.complaint()?);
+        if wrong > 0 {
+            let complaint = self.programs.complaint()?;
+            bail!("{}: {complaint}\n{}", self.subject.title(), self.gateway.report());
+        }
         Ok(())
     }
 

@@ -34,7 +34,7 @@ impl Scenario for Apply {
     fn run(&self, bench: &mut Bench) -> Result<()> {
         let flows = if bench.options.quick { 1000 } else { FLOWS };
         let around = bench.lasting(AROUND);
-        for subject in [Subject::MasqTc, Subject::MasqXdp] {
+        for subject in bench.subjects(&[Subject::MasqTc, Subject::MasqXdp]) {
             let mut rig = Rig::new(subject, &Plan::new(flows), &bench.options.masq)?;
             rig.establish(flows)?;
             rig.answer(flows)?;

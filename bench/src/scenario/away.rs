@@ -32,12 +32,10 @@ impl Scenario for Away {
         let flows = if bench.options.quick { 1000 } else { FLOWS };
         let absence = bench.lasting(ABSENCE);
         let around = bench.lasting(AROUND);
-        let mut rigs = Vec::new();
-        for subject in [Subject::MasqTc, Subject::MasqXdp] {
-            let mut rig = Rig::new(subject, &Plan::new(flows), &bench.options.masq)?;
+        let mut rigs = Rig::all(bench, &[Subject::MasqTc, Subject::MasqXdp], &Plan::new(flows))?;
+        for rig in &mut rigs {
             rig.establish(flows)?;
             rig.answer(flows)?;
-            rigs.push(rig);
         }
         for _ in bench.rounds() {
             for rig in &mut rigs {

@@ -7,7 +7,6 @@ use anyhow::Result;
 
 use crate::bench::Bench;
 use crate::cpu;
-use crate::gateway::Gateway;
 use crate::result::{Direction, Series};
 use crate::rig::{Plan, Rig};
 use crate::scenario::Scenario;
@@ -35,10 +34,8 @@ impl Scenario for Cpus {
         let flows = if bench.options.quick { 256 } else { 4096 };
         let lasting = bench.lasting(Duration::from_secs(1));
         let mut rigs = Vec::new();
-        for (subject, cpus) in SUBJECTS.into_iter().flat_map(|it| [(it, 1), (it, 2)]) {
-            if Gateway::unavailable(subject).is_some() {
-                continue;
-            }
+        let subjects = bench.subjects(&SUBJECTS);
+        for (subject, cpus) in subjects.into_iter().flat_map(|it| [(it, 1), (it, 2)]) {
             let plan = Plan { cpus, ..Plan::new(flows) };
             let mut rig = Rig::new(subject, &plan, &bench.options.masq)?;
             rig.establish(flows)?;

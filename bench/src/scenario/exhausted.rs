@@ -32,12 +32,9 @@ impl Scenario for Exhausted {
     }
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
-        let mut rigs = Vec::new();
-        for subject in [Subject::Nft, Subject::MasqTc, Subject::MasqXdp] {
-            let mut rig = Rig::new(subject, &plan(), &bench.options.masq)?;
-            exhaust(&mut rig)?;
-            rigs.push(rig);
-        }
+        let subjects = [Subject::Nft, Subject::MasqTc, Subject::MasqXdp];
+        let mut rigs = Rig::all(bench, &subjects, &plan())?;
+        rigs.iter_mut().try_for_each(exhaust)?;
         for _ in bench.rounds() {
             for rig in &mut rigs {
                 let sample = measure(rig, bench.lasting(Duration::from_secs(2)))?;

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use masq_bench_packet::{Numbering, SettingsFlags, Stream, Streams};
 
 use crate::bench::Bench;
-use crate::gateway::{Gateway, KERNEL_FORWARDED, PUNTED, Setup};
+use crate::gateway::{KERNEL_FORWARDED, PUNTED, Setup};
 use crate::result::{Direction, Sample, Series};
 use crate::rig::{Plan, Rig};
 use crate::scenario::Scenario;
@@ -32,10 +32,7 @@ impl Scenario for NewFlows {
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
         for _ in bench.rounds() {
-            for subject in SUBJECTS {
-                if Gateway::unavailable(subject).is_some() {
-                    continue;
-                }
+            for subject in bench.subjects(&SUBJECTS) {
                 let sample = measure(bench, subject)?;
                 let title = "new UDP flows, 32 outside addresses";
                 let series = Series::new(self.id(), title, "flows/s", Direction::Egress, subject);

@@ -6,10 +6,9 @@
 
 use core::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::bench::Bench;
-use crate::gateway::Gateway;
 use crate::result::{Direction, Series};
 use crate::rig::{Plan, Rig};
 use crate::scenario::Scenario;
@@ -31,7 +30,7 @@ impl Scenario for Udp {
     fn run(&self, bench: &mut Bench) -> Result<()> {
         let flows = flows(bench);
         let most = flows.iter().copied().max().unwrap_or(1);
-        let mut rigs = rigs(bench, &Plan::new(most))?;
+        let mut rigs = Rig::all(bench, &SUBJECTS, &Plan::new(most))?;
         for flows in flows {
             for rig in &mut rigs {
                 rig.establish(flows)?;
@@ -54,25 +53,14 @@ fn round(bench: &mut Bench, rigs: &mut [Rig], direction: Direction, flows: u32) 
         // The first packets after a pause find cold caches.
         rig.flat_out(direction, flows, lasting / 10)?;
         let measured = rig.flat_out(direction, flows, lasting)?;
-        rig.gateway.check(&measured.proof, measured.received)?;
+        rig.gateway
+            .check(&measured.proof, measured.received)
+            .with_context(|| rig.gateway.report())?;
         let title = format!("60-byte UDP, {} flows", grouped(flows));
         let series = Series::new("udp", title, "packets/s", direction, rig.subject);
         bench.add(series.with("flows", flows.into()), measured.sample());
     }
     Ok(())
-}
-
-/// A rig for each subject.
-fn rigs(bench: &mut Bench, plan: &Plan) -> Result<Vec<Rig>> {
-    let mut rigs = Vec::new();
-    for subject in SUBJECTS {
-        if let Some(why) = Gateway::unavailable(subject) {
-            bench.note(format!("{} is left out: {why}", subject.title()));
-            continue;
-        }
-        rigs.push(Rig::new(subject, plan, &bench.options.masq)?);
-    }
-    Ok(rigs)
 }
 
 fn flows(bench: &Bench) -> Vec<u32> {
