@@ -88,8 +88,12 @@ impl Topology {
         Self { frames: Frames::Plain, ..self }
     }
 
-    /// What arrives at the gateway is complete, and XDP may redirect to its interfaces; those are as
-    /// they are. It takes both for XDP to carry packets between veths.
+    /// What arrives at the gateway is complete, and XDP may redirect to its interfaces. It takes both
+    /// for XDP to carry packets between veths.
+    ///
+    /// All packets of a cable go through one queue, whoever sends them: a veth receives what XDP
+    /// redirects by NAPI, and other packets by NAPI only if it does GRO and they need no segmenting. Those
+    /// that it does not are queued elsewhere, and overtake.
     #[must_use]
     pub fn complete(self) -> Self {
         Self { frames: Frames::Complete, ..self }
@@ -241,9 +245,10 @@ impl Frames {
                 switch_offloads_off(wiring, &port)
             }
             Self::Complete => {
-                // A veth takes redirected frames while its other end receives by NAPI.
                 let complete = ["tx", "off", "tso", "off", "gso", "off", "gro", "on"];
-                wiring.program("ethtool", &[&["-K", &port][..], &complete].concat()).map(drop)
+                wiring.program("ethtool", &[&["-K", &port][..], &complete].concat())?;
+                let in_order = ["-K", interface, "tso", "off", "gro", "on"];
+                gateway.program("ethtool", &in_order).map(drop)
             }
         }
     }
