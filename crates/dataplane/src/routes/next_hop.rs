@@ -617,6 +617,7 @@ mod tests {
         for host in 1..=2 {
             hops.intern(at(1), &mirror, key(host)).unwrap();
             hear(&mut mirror, &mut hops, 1, host, Some(Neighbour::Reachable(MAC)));
+            hops.intern(at(1), &mirror, key(host)).unwrap();
         }
         assert_eq!(hops.intern(at(60), &mirror, key(3)), None);
         hops.intern(at(3000), &mirror, key(2));
@@ -638,6 +639,7 @@ mod tests {
         assert_eq!(hops.intern(at(10), &mirror, key(2)), None, "asked for when the walk began");
         hops.set_walked(at(3));
         assert_eq!(hops.intern(at(10), &mirror, key(2)), Some(id));
+        hops.handle_timeout(at(16));
         assert_eq!(hops.intern(at(20), &mirror, key(3)), Some(id), "which was never ready");
     }
 
