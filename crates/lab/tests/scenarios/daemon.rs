@@ -23,6 +23,13 @@ fn a_crash_fails_closed_and_restarting_costs_no_connection() {
     play("crash", None, |lab, gateway| survives(lab, gateway, Daemon::kill));
 }
 
+#[test]
+fn a_crash_with_sessions_in_the_programs_fails_closed_for_all_others() {
+    for nat in [Nat::MasqOnTc, Nat::MasqOnXdp] {
+        play_with(nat, "crash_fast", None, |lab, gateway| survives(lab, gateway, Daemon::kill));
+    }
+}
+
 /// A connection, a daemon that ends, nothing that passes, a daemon that starts: the same connection.
 fn survives<T>(
     lab: &Lab,
@@ -228,12 +235,22 @@ pub(crate) fn play(
     config: Option<&'static str>,
     run: fn(&Lab, &mut Gateway) -> Result<()>,
 ) {
+    play_with(Nat::Masq, name, config, run);
+}
+
+/// The same with one that carries established sessions otherwise.
+pub(crate) fn play_with(
+    nat: Nat,
+    name: &str,
+    config: Option<&'static str>,
+    run: fn(&Lab, &mut Gateway) -> Result<()>,
+) {
     let scenario = Scenario::new(Topology::new().workstations(2), run);
     let scenario = match config {
         Some(config) => scenario.config(config),
         None => scenario,
     };
-    check(Nat::Masq, true, &format!("daemon::{name}"), scenario);
+    check(nat, true, &format!("daemon::{name}"), scenario);
 }
 
 /// A lab in which no daemon runs, and the program's path.

@@ -1,8 +1,13 @@
 //! `masq detach`: the host is afterwards what it was before the first start, to the last setting.
 
 use core::fmt::Write;
+use std::process::Command;
 
-use masq_lab::{Daemon, Gateway, Lab, MasqOptions, Result, Topology, masq_binary, peer};
+use masq_lab::{
+    Daemon, Gateway, Lab, MasqOptions, Result, Running, SOON, Topology, masq_binary, peer,
+    wait_until,
+};
+use rustix::process::Signal;
 
 use super::daemon::daemon;
 use super::in_lab;
@@ -46,6 +51,44 @@ fn leaves_nothing(mode: &'static str) {
             drop(gateway);
             let after = state(lab)?;
             assert!(after == before, "{}", difference(&before, &after));
+        }
+        lab.outside.check_leaks()
+    });
+}
+
+/// At whatever point of its start it is told to end: a successor starts as ever, and nothing is left
+/// after that.
+#[test]
+fn a_daemon_that_is_ended_before_it_is_ready_is_in_nobodys_way() {
+    let Some(binary) = masq_binary() else { return super::skip_without_program() };
+    in_lab("detach::early", &Topology::new(), |lab| {
+        let before = state(lab)?;
+        let exists = |path: &str| lab.gateway.run(|| std::fs::exists(path).unwrap_or(false));
+        let stages: [(&str, &dyn Fn() -> bool); 6] = [
+            ("at once", &|| true),
+            ("the control socket is there", &|| exists("/run/masq/lab.sock")),
+            ("the namespace is noted", &|| exists("/run/masq/lab.state")),
+            ("maps are pinned", &|| exists("/run/masq/bpf/lab/MASQ_HEADER")),
+            ("the punt port is there", &|| exists("/sys/class/net/masq1-lab")),
+            ("a program is attached", &|| {
+                lab.gateway.attached_programs("lan").is_ok_and(|programs| programs > 0)
+            }),
+        ];
+        for (stage, is_reached) in stages {
+            let mut command = Command::new(&binary);
+            command.args(["run", "--instance", "lab", "--inside", "lan", "--outside", "wan"]);
+            let mut early = Running::start(lab.gateway.namespace(), command)?;
+            wait_until(stage, SOON, || is_reached() || early.ended().is_some())?;
+            early.signal(Signal::TERM)?;
+            early.wait(SOON)?;
+
+            let mut gateway = Gateway::masq(lab, &MasqOptions::new(binary.clone()))?;
+            let echo = peer::udp_echo(&lab.server, 7)?;
+            peer::udp_ask(&lab.workstation().udp(0)?, echo.address(), b"hello")?;
+            daemon(&mut gateway).ask(&["detach"])?;
+            drop(gateway);
+            let after = state(lab)?;
+            assert!(after == before, "{stage}:\n{}", difference(&before, &after));
         }
         lab.outside.check_leaks()
     });

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::net::{TcpStream, UdpSocket};
 use std::thread;
 
-use masq_lab::{Daemon, Deadline, Gateway, LATER, Lab, Result, SOON, peer, wait_for, wait_until};
+use masq_lab::{
+    Daemon, Deadline, Gateway, Host, LATER, Lab, Result, SOON, peer, wait_for, wait_until,
+};
 use serde_json::Value;
 
+use super::Nat;
 use super::bulk::last_peer;
-use super::daemon::{daemon, play};
+use super::daemon::{daemon, play, play_with};
 
 const FAST: &str = "[fast-path]\nmode = 'tc'\n";
 const SLOW: &str = "[fast-path]\nmode = 'off'\n";
@@ -22,32 +25,39 @@ const OCTETS: u64 = 3_000_000;
 
 #[test]
 fn a_gigabyte_arrives_intact_over_a_kill_an_absence_and_a_restart() {
-    play("outlive::gigabyte", Some(FAST), |lab, gateway| {
-        let server = peer::TransferServer::start(&lab.server, 8888)?;
-        let stream = lab.workstation().connect(server.address())?;
-        let again = stream.try_clone().unwrap();
-        thread::scope(|scope| {
-            let transfer = scope.spawn(|| server.download_on(stream, GIGABYTE));
-            let passed = |octets| {
-                let what = format!("{octets} octets have passed the gateway");
-                wait_until(what, LATER, || sent_into(lab, "lan") > octets)
-            };
-            passed(GIGABYTE / 5)?;
-            daemon(gateway).kill()?;
-            passed(GIGABYTE / 2)?;
-            daemon(gateway).restart()?;
-            let done = transfer.join().expect("the transfer's thread does not panic")?;
-            assert_eq!(done.octets, GIGABYTE);
-            Ok::<_, masq_lab::Error>(())
-        })?;
-        // The same connection goes on with the successor, whenever it came.
-        server.upload_on(again, 10_000_000)?;
-        assert_eq!(server.service().seen().len(), 1, "it is one connection all the time");
-        let counted = listed(gateway);
-        let [flow] = &counted[..] else { panic!("one session: {counted:#?}") };
-        assert!(flow["ingress"]["bytes"].as_u64().unwrap() > GIGABYTE, "{flow:#}");
-        Ok(())
-    });
+    play_with(Nat::MasqOnTc, "outlive::gigabyte_tc", None, gigabyte_arrives);
+}
+
+#[test]
+fn a_gigabyte_arrives_intact_over_a_kill_while_xdp_carries_it() {
+    play_with(Nat::MasqOnXdp, "outlive::gigabyte_xdp", None, gigabyte_arrives);
+}
+
+fn gigabyte_arrives(lab: &Lab, gateway: &mut Gateway) -> Result<()> {
+    let server = peer::TransferServer::start(&lab.server, 8888)?;
+    let stream = lab.workstation().connect(server.address())?;
+    let again = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        let transfer = scope.spawn(|| server.download_on(stream, GIGABYTE));
+        let passed = |octets| {
+            let what = format!("{octets} octets have arrived");
+            wait_until(what, LATER, || received_by(lab.workstation()) > octets)
+        };
+        passed(GIGABYTE / 5)?;
+        daemon(gateway).kill()?;
+        passed(GIGABYTE / 2)?;
+        daemon(gateway).restart()?;
+        let done = transfer.join().expect("the transfer's thread does not panic")?;
+        assert_eq!(done.octets, GIGABYTE);
+        Ok::<_, masq_lab::Error>(())
+    })?;
+    // The same connection goes on with the successor, whenever it came.
+    server.upload_on(again, 10_000_000)?;
+    assert_eq!(server.service().seen().len(), 1, "it is one connection all the time");
+    let counted = listed(gateway);
+    let [flow] = &counted[..] else { panic!("one session: {counted:#?}") };
+    assert!(flow["ingress"]["bytes"].as_u64().unwrap() > GIGABYTE, "{flow:#}");
+    Ok(())
 }
 
 #[test]
@@ -58,6 +68,13 @@ fn sessions_are_the_same_after_a_crash() {
 #[test]
 fn sessions_are_the_same_after_an_orderly_end() {
     play("outlive::end", Some(FAST), |lab, gateway| same_after(lab, gateway, Daemon::stop));
+}
+
+#[test]
+fn sessions_are_the_same_after_a_crash_with_xdp() {
+    play_with(Nat::MasqOnXdp, "outlive::xdp", None, |lab, gateway| {
+        same_after(lab, gateway, Daemon::kill)
+    });
 }
 
 #[test]
@@ -349,11 +366,12 @@ fn text(flow: &Value, name: &str) -> String {
     flow[name].as_str().unwrap().to_owned()
 }
 
-/// Octets that the gateway has sent into an interface.
-fn sent_into(lab: &Lab, interface: &str) -> u64 {
-    let file = format!("/sys/class/net/{interface}/statistics/tx_bytes");
-    let text = lab.gateway.run(|| std::fs::read_to_string(file)).unwrap();
-    text.trim().parse().unwrap()
+/// Octets that a host has received.
+fn received_by(host: &Host) -> u64 {
+    // "  eth0: 1296 16 0 …", octets first.
+    let devices = host.run(|| std::fs::read_to_string("/proc/thread-self/net/dev")).unwrap();
+    let counts = devices.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
+    counts.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn impatient(stream: &TcpStream) {
