@@ -185,7 +185,10 @@ fn assert_refused_rightly(arrays: &Arrays, error: &HeaderError) {
     let memory = Memory::new(good.clone(), arrays.buckets.clone(), arrays.records.clone());
     drop(Writer::format(memory.expect("as large as before"), Secret::new(3, 5)));
     let (good, bad) = (good.words(), arrays.header.words());
-    let differing = good.iter().zip(bad).position(|(good, bad)| good.load() != bad.load());
+    // There may be other versions that are understood.
+    let version = matches!(error, HeaderError::Version { .. });
+    let differs = |word: &usize| good[*word].load() != bad[*word].load();
+    let differing = (0..good.len()).filter(|word| *word != 2 || version).find(differs);
     let first = differing.expect("a header that is like ours is not refused");
     let expected = match error {
         HeaderError::Foreign { .. } => 0..2,

@@ -30,6 +30,7 @@ mod doctor;
 mod error;
 mod fast_path;
 mod handle;
+mod inherit;
 mod instance;
 mod netlink;
 mod options;

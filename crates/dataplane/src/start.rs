@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 
 use masq_core::{Engine, HostPort, Policy};
 use masq_flow::maps::{AddressFlags, Settings, SettingsFlags};
-use masq_flow::{NextHop, NextHopId, NextHopState, NextHopValue, Reader, Secret, Writer};
+use masq_flow::{NextHop, NextHopId, NextHopState, NextHopValue, Reader, Secret};
 use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
@@ -30,7 +30,7 @@ use crate::state::State;
 use crate::sys::ethtool::{self, Feature};
 use crate::wake::waking_channel;
 use crate::worker::{Ends, Sockets, Worker};
-use crate::{bpffs, clock, sockets, sys, sysctl};
+use crate::{bpffs, clock, inherit, sockets, sys, sysctl};
 
 /// Starts a gateway in the network namespace of the calling thread.
 ///
@@ -283,28 +283,9 @@ impl Start {
     ) -> Result<Engine, StartError> {
         let now = clock::now();
         let table = memory.table.clone();
-        let writer = if table.header().is_formatted() {
-            match Writer::adopt(table.clone(), now.as_nanos()) {
-                Ok((writer, adoption)) => {
-                    tracing::info!(
-                        sessions = adoption.kept,
-                        discarded = adoption.discarded(),
-                        "took over the flow table"
-                    );
-                    Some(writer)
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the flow table left behind cannot be used");
-                    None
-                }
-            }
-        } else {
-            None
-        };
-        let writer = match writer {
-            Some(writer) => writer,
-            None => Writer::format(table, Secret::from_bytes(random()?)),
-        };
+        let secret = Secret::from_bytes(random()?);
+        let (writer, inheritance) = inherit::take_over(table, now.as_nanos(), secret);
+        inheritance.tell();
         let seed = match self.options.seed {
             Some(seed) => seed,
             None => random()?,

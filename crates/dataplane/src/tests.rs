@@ -1,5 +1,7 @@
 //! Whole gateways on a real kernel.
 
+mod left_behind;
+
 use core::net::IpAddr;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
