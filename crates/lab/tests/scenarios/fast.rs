@@ -40,7 +40,7 @@ fn what_changes_about_policy_and_routes_leaves_a_connection_to_the_fast_path() {
         for change in ["", "[timeouts]\nudp = '4m'\n", "[nat]\nmapping = 'address-dependent'\n"] {
             daemon(gateway).write_config(&format!("{FAST}{change}"))?;
             daemon(gateway).ask(&["reload"])?;
-            session.say(change)?;
+            session.say("and now")?;
         }
         let (server, isp) = (lab.server.address(), address::ISP);
         lab.gateway.ip(&[format!("route add {server}/32 via {isp}")])?;
