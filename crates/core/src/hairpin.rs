@@ -53,17 +53,15 @@ impl Engine {
             return Err(self.refuse(arrival, packet, route));
         };
         let ports = PerDirection::new(arrival.port, hop.port);
-        let slot = {
+        let opened = {
             let (sessions, mut scope) = self.sessions(arrival.now);
             let Some(outside) = scope.policy.outside_of(tuple.destination.addr) else {
                 return Err(DropReason::Unsolicited);
             };
             sessions.open_egress(&mut scope, tuple, ports, outside, Some(target))
         };
-        let slot = slot.map_err(|reason| self.out_of_resources(arrival, packet, reason))?;
-        let Some(session) = self.sessions.table.session(slot) else {
-            return Err(DropReason::TableFull);
-        };
+        let (slot, session) =
+            opened.map_err(|reason| self.out_of_resources(arrival, packet, reason))?;
         self.carry(arrival, packet, (slot, session, Direction::Egress), hop)
     }
 

@@ -13,6 +13,8 @@
 //! 3. *Missing entries* are added. Where two records have the same tuple, the one that is found
 //!    stays; it is the one that packets follow.
 
+use core::cell::Cell;
+
 use crate::bits::Bits;
 use crate::bucket::{Bucket, Entry, Slot};
 use crate::direction::{Direction, PerDirection};
@@ -76,7 +78,8 @@ impl Writer {
         let slots = Slots::new(layout.slots);
         let occupied = Bits::new(layout.slots as usize);
         let tally = Tally::adopt(&memory);
-        let mut writer = Self { memory, secret, slots, occupied, tally };
+        let absent = Cell::new(None);
+        let mut writer = Self { memory, secret, slots, occupied, tally, absent };
         let mut adoption = Adoption::default();
 
         writer.adopt_records(now_ns, &mut adoption);

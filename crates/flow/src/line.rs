@@ -156,6 +156,24 @@ impl Record {
         self.line[KIND].store(line.words[KIND]);
     }
 
+    /// Writes where packets of a direction arrive and leave, and the flags, of an occupied record.
+    pub(crate) fn change_way(
+        &self,
+        direction: Direction,
+        hop: NextHopId,
+        interface: u32,
+        flags: Flags,
+    ) {
+        let sequence = self.begin_change();
+        let hops = self.line[NEXT_HOPS].load();
+        let mut hops = PerDirection::new(hops as u16, (hops >> 16) as u16);
+        hops[direction] = hop.0;
+        self.line[NEXT_HOPS].store(halves(hops.egress, hops.ingress));
+        self.line[INTERFACES + direction.index()].store(interface);
+        self.line[FLAGS].store(u32::from(flags.bits()));
+        self.end_change(sequence);
+    }
+
     fn begin_change(&self) -> u32 {
         // All ones is the mark of a continuation, so that number is left out.
         let sequence = match self.sequence() | 1 {

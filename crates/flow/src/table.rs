@@ -12,6 +12,8 @@
 
 use std::sync::Arc;
 
+use core::cell::Cell;
+
 use masq_wire::Tuple;
 
 use crate::activity::{Activity, TcpMark};
@@ -24,8 +26,9 @@ use crate::index::{Place, other_bucket, verify};
 use crate::key::{AnyKey, Key as _};
 use crate::line::Line;
 use crate::memory::Memory;
+use crate::nexthop::NextHopId;
 use crate::record::Record;
-use crate::session::{Session, Unencodable};
+use crate::session::{Flags, Session, Unencodable};
 use crate::slots::{Slots, milliseconds};
 use crate::totals::{Tally, Totals};
 
@@ -39,6 +42,9 @@ pub struct Writer {
     pub(crate) secret: Secret,
     pub(crate) slots: Slots,
     pub(crate) occupied: Bits,
+    /// The key that was looked for last and was not there, with its place: who does not find a session
+    /// makes one next. Forgotten whenever entries change.
+    pub(crate) absent: Cell<Option<(AnyKey, Place)>>,
     pub(crate) tally: Arc<Tally>,
 }
 
@@ -55,7 +61,14 @@ impl Writer {
         let mut slots = Slots::new(layout.slots);
         (0..layout.slots).for_each(|slot| slots.make_ready(Slot::new(slot)));
         let tally = Tally::adopt(&memory);
-        Self { memory, secret, slots, occupied: Bits::new(layout.slots as usize), tally }
+        Self {
+            memory,
+            secret,
+            slots,
+            occupied: Bits::new(layout.slots as usize),
+            tally,
+            absent: Cell::new(None),
+        }
     }
 
     /// Creates the record of a session.
@@ -97,7 +110,13 @@ impl Writer {
     /// Finds the session whose packets arrive with this tuple, and which way they travel.
     #[must_use]
     pub fn lookup(&self, tuple: &Tuple) -> Option<(Slot, Direction)> {
-        self.find(&AnyKey::new(tuple)?)
+        let key = AnyKey::new(tuple)?;
+        let place = self.place(&key);
+        let found = self.find_at(&key, place);
+        if found.is_none() {
+            self.absent.set(Some((key, place)));
+        }
+        found
     }
 
     /// The session in a slot.
@@ -115,6 +134,27 @@ impl Writer {
         }
         self.record(slot).change(&new);
         true
+    }
+
+    /// The flags of the session in a slot.
+    #[must_use]
+    pub fn flags(&self, slot: Slot) -> Option<Flags> {
+        self.occupied.contains(slot.index()).then(|| self.record(slot).flags())
+    }
+
+    /// Writes where a session's packets of a direction arrive and leave, and its flags. The rest stays as
+    /// it is, and need not be read.
+    pub fn set_way(
+        &mut self,
+        slot: Slot,
+        direction: Direction,
+        hop: NextHopId,
+        interface: u32,
+        flags: Flags,
+    ) {
+        if self.occupied.contains(slot.index()) {
+            self.record(slot).change_way(direction, hop, interface, flags);
+        }
     }
 
     /// Writes timeout class and TCP state, which are the engine's own and need no publishing.
@@ -275,11 +315,6 @@ impl Writer {
         &self.memory
     }
 
-    /// Finds a tuple's record among all entries with its fingerprint.
-    pub(crate) fn find(&self, key: &AnyKey) -> Option<(Slot, Direction)> {
-        self.find_at(key, self.place(key))
-    }
-
     pub(crate) fn place(&self, key: &AnyKey) -> Place {
         self.memory.place(key.hash(self.secret))
     }
@@ -325,6 +360,7 @@ impl Writer {
     }
 
     pub(crate) fn enter_one(&self, slot: Slot, direction: Direction, place: Place, spot: Spot) {
+        self.absent.set(None);
         let entry = Entry::new(place.fingerprint, slot, direction);
         self.bucket(spot.bucket).set(spot.place, entry);
     }
@@ -340,6 +376,7 @@ impl Writer {
         &self.memory.buckets()[number as usize]
     }
 
+    /// Finds a tuple's record among all entries with its fingerprint.
     fn find_at(&self, key: &AnyKey, place: Place) -> Option<(Slot, Direction)> {
         let (first, second) = (self.bucket(place.first), self.bucket(place.second()));
         // Both are read before either is judged, so that the processor waits for memory once.
@@ -365,6 +402,11 @@ impl Writer {
     ) -> Result<PerDirection<Place>, Refused> {
         let vacant = |tuple| {
             let key = AnyKey::new(tuple).ok_or(Unencodable::MixedFamilies)?;
+            if let Some((absent, place)) = self.absent.get()
+                && absent == key
+            {
+                return Ok(place);
+            }
             let place = self.place(&key);
             match self.find_at(&key, place) {
                 Some((slot, direction)) if Some(slot) != own => {

@@ -51,7 +51,7 @@ impl Engine {
     ) -> Judged {
         may_open(packet)?;
         self.check_ttl(arrival, packet)?;
-        let slot = {
+        let opened = {
             let (sessions, mut scope) = self.sessions(arrival.now);
             let Some(outside) = scope.policy.outside(port) else {
                 return Err(DropReason::NoRoute);
@@ -59,10 +59,8 @@ impl Engine {
             let ports = PerDirection::new(arrival.port, port);
             sessions.open_egress(&mut scope, tuple, ports, outside, None)
         };
-        let slot = slot.map_err(|reason| self.out_of_resources(arrival, packet, reason))?;
-        let Some(session) = self.sessions.table.session(slot) else {
-            return Err(DropReason::TableFull);
-        };
+        let (slot, session) =
+            opened.map_err(|reason| self.out_of_resources(arrival, packet, reason))?;
         self.inbound_syns.forget(&session.reply);
         let route = arrival.route_of(&session.leaving(Direction::Egress));
         let way = self.hop_at(Realm::Outside, route);

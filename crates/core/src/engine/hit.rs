@@ -200,13 +200,11 @@ impl Engine {
         if !news {
             return;
         }
-        // Class and state have moved on since the session was read.
-        let Some(mut session) = self.sessions.table.session(slot) else { return };
-        session.next_hops[direction] = hop.id;
-        session.interfaces[direction] = arrival.port.0;
-        session.flags.set(Flags::ANSWERED, answers || session.flags.contains(Flags::ANSWERED));
-        session.flags.set(Flags::PUNT, session.flags.contains(Flags::PUNT) && !revived);
-        self.sessions.table.update(slot, &session);
+        // They may have changed since the session was read.
+        let Some(mut flags) = self.sessions.table.flags(slot) else { return };
+        flags.set(Flags::ANSWERED, answers || flags.contains(Flags::ANSWERED));
+        flags.set(Flags::PUNT, flags.contains(Flags::PUNT) && !revived);
+        self.sessions.table.set_way(slot, direction, hop.id, arrival.port.0, flags);
     }
 
     /// Whether a packet is the SYN of a connection of which nothing was seen in its direction.

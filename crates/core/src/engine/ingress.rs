@@ -47,10 +47,7 @@ impl Engine {
         };
         let ports = PerDirection::new(hop.port, arrival.port);
         let (sessions, mut scope) = self.sessions(arrival.now);
-        let slot = sessions.open_ingress(&mut scope, tuple, ports, head)?;
-        let Some(session) = self.sessions.table.session(slot) else {
-            return Err(DropReason::TableFull);
-        };
+        let (slot, session) = sessions.open_ingress(&mut scope, tuple, ports, head)?;
         self.carry(arrival, packet, (slot, session, Direction::Ingress), hop)
     }
 

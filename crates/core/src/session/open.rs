@@ -32,7 +32,7 @@ impl Sessions {
         ports: PerDirection<PortId>,
         outside: &Outside,
         target: Option<Endpoint>,
-    ) -> Result<Slot, DropReason> {
+    ) -> Result<(Slot, Session), DropReason> {
         let (protocol, inside, remote) = (original.protocol, original.source, original.destination);
         let book = Book { table: &self.table, policy: scope.policy };
         let head = self.mappings.of_inside(book, outside, protocol, inside, remote);
@@ -49,7 +49,7 @@ impl Sessions {
         let flags = if target.is_some() { Flags::HAIRPIN } else { Flags::empty() };
         let reply = Tuple::new(protocol, answerer, endpoint);
         let session = new_session(scope, original, reply, ports, flags);
-        self.insert(scope, &session, head)
+        Ok((self.insert(scope, &session, head)?, session))
     }
 
     /// Begins a session for a packet from outside that a mapping lets in.
@@ -59,13 +59,13 @@ impl Sessions {
         reply: Tuple,
         ports: PerDirection<PortId>,
         head: Slot,
-    ) -> Result<Slot, DropReason> {
+    ) -> Result<(Slot, Session), DropReason> {
         let Some(first) = self.table.session(head) else { return Err(DropReason::Unsolicited) };
         let inside = first.original.source;
         self.admit(scope, inside.addr, false)?;
         let original = Tuple::new(reply.protocol, inside, reply.source);
         let session = new_session(scope, original, reply, ports, Flags::FORWARDED);
-        self.insert(scope, &session, Some(head))
+        Ok((self.insert(scope, &session, Some(head))?, session))
     }
 
     /// Begins the session of a slot anew: its endpoints open another connection.

@@ -4,6 +4,7 @@ use anyhow::{Result, anyhow};
 use masq_config::{CheckedConfig, nearest};
 use masq_dataplane::{Handle, Options, StartError};
 use masq_flow::Layout;
+use rustix::mm::{MlockAllFlags, mlockall};
 
 use super::configuration::Wanted;
 use super::events;
@@ -15,7 +16,19 @@ pub(super) fn start(instance: &str, config: &CheckedConfig) -> Result<Handle> {
         details: events::are_details_shown(),
         ..Options::new(instance)
     };
-    masq_dataplane::start(options, Box::new(Wanted(config.clone()))).map_err(explain)
+    let handle = masq_dataplane::start(options, Box::new(Wanted(config.clone())));
+    let handle = handle.map_err(explain)?;
+    lock_memory();
+    Ok(handle)
+}
+
+/// Keeps what the engine has touched from being swapped out: a packet must not wait for a disk. (The
+/// table itself is the kernel's memory, which never is.)
+fn lock_memory() {
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    if let Err(error) = mlockall(flags) {
+        tracing::warn!(%error, "the gateway's memory may be swapped out: it needs CAP_IPC_LOCK");
+    }
 }
 
 /// The dataplane says what is wrong; who typed it needs to know what would be right.
