@@ -20,7 +20,7 @@ use masq_bench_packet::{Numbering, Settings, SettingsFlags, Stream, Streams};
 use crate::bench::Bench;
 use crate::clock::Stopwatch;
 use crate::cpu;
-use crate::gateway::{Counters, Gateway, Setup, difference};
+use crate::gateway::{Counters, Gateway, PUNTED, Setup, difference};
 use crate::generator::Generator;
 use crate::lab::{FIRST_HOST, GATEWAY_OUTSIDE, Lab, POOL, RECEIVER};
 use crate::programs::{Programs, Tally};
@@ -161,19 +161,48 @@ impl Rig {
         self.check_packets()
     }
 
-    /// Sends a packet of each of the first flows both ways, so that whoever wants to see an answer has.
+    /// Sends packets of the first flows both ways, as many at a time as a worker can take, until the fast path
+    /// carries them: whoever wants to see an answer first has seen it then.
     ///
     /// # Errors
     ///
-    /// When packets are wrong.
+    /// When packets are wrong, or their gateway goes on looking at them one by one.
     pub fn answer(&mut self, flows: u32) -> Result<()> {
-        for direction in [Direction::Ingress, Direction::Egress] {
-            let cpu = self.cpus[0];
-            let streams = Streams { main: Stream::in_order(0, flows, 0), ..Streams::default() };
-            self.programs.set_streams(&[(cpu, streams)])?;
-            self.generator(direction)?.burst(cpu, flows)?;
+        let few = u64::from(flows / 1000);
+        let mut window = WINDOW;
+        for _ in 0..PASSES {
+            let before = self.gateway.counters(&self.lab)?;
+            for direction in [Direction::Ingress, Direction::Egress] {
+                for first in (0..flows).step_by(window as usize) {
+                    self.window(direction, first, window.min(flows - first))?;
+                }
+            }
+            self.check_packets()?;
+            let after = self.gateway.counters(&self.lab)?;
+            if difference(&before, &after).get(PUNTED).is_none_or(|punted| *punted <= few) {
+                return Ok(());
+            }
+            // By now most of them are carried without a worker.
+            window = WINDOW * 8;
         }
-        self.check_packets()
+        bail!("flows do not get onto the fast path of {}", self.subject.title())
+    }
+
+    /// Sends one packet of each of some flows, and waits for them for a while.
+    fn window(&mut self, direction: Direction, first: u32, count: u32) -> Result<()> {
+        let cpu = self.cpus[0];
+        let main = Stream::in_order(first, count, 0);
+        self.programs.set_streams(&[(cpu, Streams { main, ..Streams::default() })])?;
+        let before = self.programs.tally()?.received;
+        self.generator(direction)?.burst(cpu, count)?;
+        let watch = Stopwatch::start();
+        while self.subject.is_masq()
+            && self.programs.tally()?.received - before < u64::from(count)
+            && watch.elapsed() < ROUND_TRIP
+        {
+            watch.wait_until(watch.elapsed() + POLL);
+        }
+        Ok(())
     }
 
     /// Sends packets of the first flows in turn, as fast as it goes.
@@ -443,6 +472,8 @@ fn settings(lab: &Lab, subject: Subject, plan: &Plan) -> Settings {
 
 /// Flows that are begun at once: fewer than a punt port holds.
 const WINDOW: u32 = 1024;
+/// How often each flow may send both ways until it is on the fast path.
+const PASSES: u32 = 12;
 /// How long first packets may take through a worker.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 /// How often it is looked whether something has arrived.

@@ -36,7 +36,8 @@ impl Scenario for Connect {
             Subject::MasqTc,
             Subject::MasqXdp,
         ];
-        let sites = Site::all(bench, &subjects, Packets::Complete, &Setup::new(SESSIONS))?;
+        let setup = Setup { config: LIMITS.to_owned(), ..Setup::new(SESSIONS) };
+        let sites = Site::all(bench, &subjects, Packets::Complete, &setup)?;
         let connections = Connections { clients: CLIENTS, window: bench.lasting(WINDOW) };
         for _ in bench.rounds() {
             for site in &sites {
@@ -62,6 +63,9 @@ const CLIENTS: usize = 4;
 
 /// How long a sample takes.
 const WINDOW: Duration = Duration::from_secs(2);
+
+/// One host stands for many.
+const LIMITS: &str = "[limits]\nsessions-per-host = 1048576\nmappings-per-host = 65536\n";
 
 /// Connections that ended stay in a gateway's table for minutes: room for those of all rounds.
 const SESSIONS: u32 = 1 << 20;
