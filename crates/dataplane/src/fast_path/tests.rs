@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal};
 
 use super::*;
 use crate::attach::{Attachment, Pins, Programs};
+use crate::netlink::XdpFeatures;
 use crate::sys::interface_index;
 use crate::testing::{comes_true, gateway_topology, in_namespaces, run, run_all, succeeds, tries};
 use crate::tests::{PLAIN, Plain, options, traces};
@@ -342,5 +343,45 @@ fn doctor_says_what_would_be_chosen() {
         let because = "TC, because wan has an MTU of 9000, and XDP takes at most 3506";
         assert_eq!(found(FastPath::Xdp)[2], format!("wan → lan: {because}"));
         assert!(!has_xdp("lan"), "and changes nothing");
+    });
+}
+
+#[test]
+fn a_card_whose_packets_all_leave_by_something_else_gets_no_program() {
+    let card = |features| Facts { mtu: 1500, features: Some(features), ..Facts::default() };
+    let line = Facts { layer3: true, ..card(XdpFeatures::NONE) };
+    let ports = [
+        Served { index: 1, name: "eth1", side: Realm::Inside },
+        Served { index: 2, name: "ppp0", side: Realm::Outside },
+    ];
+    let chosen = |inside: &Facts, outside: &Facts| -> Vec<String> {
+        let facts = BTreeMap::from([(1, inside.clone()), (2, outside.clone())]);
+        let verdicts = Verdicts::forecast(FastPath::Auto, &facts, &ports);
+        let ways = verdicts.ways(FastPath::Auto, &ports).into_iter();
+        ways.map(|Way { from, to, carrier }| format!("{from} → {to}: {carrier}")).collect()
+    };
+    assert_eq!(
+        chosen(&card(XdpFeatures::ALL), &line),
+        [
+            "eth1 → eth1: TC, because no interface on the other side of eth1 takes redirects",
+            "eth1 → ppp0: TC, because packets of ppp0 have no Ethernet header",
+            "ppp0 → eth1: TC, because packets of ppp0 have no Ethernet header",
+        ]
+    );
+    let both = chosen(&card(XdpFeatures::ALL), &card(XdpFeatures::ALL));
+    assert_eq!(both, ["eth1 → eth1: XDP", "eth1 → ppp0: XDP", "ppp0 → eth1: XDP"]);
+}
+
+#[test]
+fn a_card_that_was_told_to_leave_tags_in_is_told_otherwise_by_detach() {
+    in_namespaces(|| {
+        gateway_topology();
+        gateway(FastPath::Tc).stop();
+        let path = Path::new(RUN).join("test.state");
+        let mut state = State::read(&path).unwrap();
+        state.add_untagging(interface_index("lan").unwrap()).unwrap();
+        ethtool::strip_vlan_tags("lan", false).unwrap();
+        detach(Path::new(RUN), "test").unwrap();
+        assert!(ethtool::strips_vlan_tags("lan").unwrap());
     });
 }
