@@ -185,7 +185,8 @@ impl Worker {
         if !self.obey(now) {
             return Round::Stop;
         }
-        if self.look_again <= now {
+        // Routes that never come to rest must not keep a walk from its end.
+        if self.look_again <= now && !self.engine.is_walking() {
             self.engine.handle_routes();
             self.walk_began = Some(now);
             self.look_again = now + Engine::LOOK_AGAIN;

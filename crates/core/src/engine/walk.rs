@@ -108,6 +108,12 @@ impl Engine {
         self.walk.is_some()
     }
 
+    /// Whether there are sessions to look at.
+    #[must_use]
+    pub const fn is_walking(&self) -> bool {
+        self.walk.is_some()
+    }
+
     /// Takes what became of the sessions because of the policies that were applied since it was
     /// asked last, when all of them have been looked at.
     pub fn poll_plan(&mut self) -> Option<Plan> {
