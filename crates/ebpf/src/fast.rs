@@ -23,7 +23,8 @@
 //!                RST with the number that the other side acknowledged   Reset
 //!                the checksum's zero could be either one                Zero
 //!   the way      next hop not ready                                     NextHop
-//!                larger than it takes, or a segment of it               Mtu
+//!                larger than it takes, or a segment of it; or all of
+//!                it larger than a length can be (BIG TCP)               Mtu
 //!   order        others of this direction are still with the engine     Order
 //! ```
 //!
@@ -92,6 +93,11 @@ pub(crate) fn judge<B: Bytes>(
         return Err(PuntReason::Options);
     }
     let length = u32::from(header.total_length());
+    if length == 0 && arrival.segment != 0 {
+        // Longer than the header can say (BIG TCP), which only the kernel's own parts understand; it
+        // comes to the engine cut.
+        return Err(PuntReason::Mtu);
+    }
     // A frame may be longer than its packet; but not if it will be cut by its length.
     let fits = length <= arrival.length && (arrival.segment == 0 || length == arrival.length);
     if !fits || !header.verifies() {

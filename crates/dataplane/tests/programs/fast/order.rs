@@ -290,6 +290,22 @@ fn a_packet_that_is_cut_is_back_with_its_last_segment() {
 }
 
 #[test]
+fn a_packet_longer_than_its_header_can_say_comes_cut_and_is_not_overtaken() {
+    in_network(|| {
+        let mut flow = Flow::with(|rig| usual(rig, Protocol::TCP));
+        let lan = flow.rig.lan;
+        let mut packet = flow.packet_of(&[7; 2800]);
+        packet[2..4].fill(0);
+        make::fill_header_checksum(&mut packet);
+        let context = Context { segment: 1400, ..Context::at(lan) };
+        let punted = flow.rig.arrive_frame(context, &lan.frame(&packet));
+        assert_eq!(punted.became, Punted(PuntReason::Mtu));
+        assert!(punted.ticket().is_some());
+        flow.follows();
+    });
+}
+
+#[test]
 fn what_ends_on_its_way_back_is_not_waited_for() {
     in_network(|| {
         let mut flow = Flow::with(|rig| usual(rig, Protocol::UDP));
