@@ -61,7 +61,7 @@ fn a_stamp_from_the_future_becomes_now() {
     writer.stamp(NOW - 1, in_time, Direction::Egress, 100, None);
     writer.stamp(NOW + SECOND, late, Direction::Egress, 100, None);
 
-    let (heir, adoption) = Writer::adopt(writer.memory.clone(), NOW).unwrap();
+    let (heir, adoption) = Writer::adopt(writer.memory, NOW).unwrap();
 
     assert_eq!((adoption.kept, adoption.restamped), (3, 2));
     assert_eq!(heir.session(ahead).unwrap().created, 1_000);
