@@ -21,6 +21,8 @@ use crate::subject::Subject;
 pub struct Setup {
     /// How many outside addresses it shares: its own, or a pool of more than one.
     pub outsides: u32,
+    /// The first and the last UDP port that flows may be given; any if it is not said.
+    pub ports: Option<[u16; 2]>,
     /// How many sessions it must have room for.
     pub sessions: u32,
     /// More of masq's configuration.
@@ -41,7 +43,7 @@ impl Setup {
     /// The gateway's own address, and room for so many sessions.
     #[must_use]
     pub fn new(sessions: u32) -> Self {
-        Self { outsides: 1, sessions, config: String::new() }
+        Self { outsides: 1, ports: None, sessions, config: String::new() }
     }
 }
 
@@ -199,7 +201,10 @@ fn forward(host: &Host) -> Result<()> {
 /// The least that translates: what is not needed would only slow the kernel down.
 fn rules(subject: Subject, setup: &Setup) -> String {
     let translate = match setup.outsides {
-        1 => "masquerade".to_owned(),
+        1 => match setup.ports {
+            Some([first, last]) => format!("ip protocol udp masquerade to :{first}-{last}"),
+            None => "masquerade".to_owned(),
+        },
         many => format!("snat to {POOL}-{}", pool_end(many)),
     };
     let flowtable = match subject {
@@ -228,11 +233,15 @@ fn configuration(subject: Subject, setup: &Setup) -> String {
         1 => "\"auto\"".to_owned(),
         many => format!("[\"{POOL}-{}\"]", pool_end(many)),
     };
+    let ports = match setup.ports {
+        Some([first, last]) => format!("[\"{first}-{last}\"]"),
+        None => "\"auto\"".to_owned(),
+    };
     let mode = if subject == Subject::MasqXdp { "xdp" } else { "tc" };
     let mut text = String::new();
     let _ = write!(
         text,
-        "[[outside]]\ninterface = \"wan\"\naddress = {address}\n\
+        "[[outside]]\ninterface = \"wan\"\naddress = {address}\nports = {ports}\n\
          [[inside]]\ninterface = \"lan\"\nnetworks = {INSIDE_NETWORKS:?}\n\
          [fast-path]\nmode = \"{mode}\"\n\
          [table]\nsessions = {}\n\

@@ -189,7 +189,11 @@ impl Rig {
     }
 
     /// Sends one packet of each of some flows, and waits for them for a while.
-    fn window(&mut self, direction: Direction, first: u32, count: u32) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not send.
+    pub fn window(&mut self, direction: Direction, first: u32, count: u32) -> Result<()> {
         let cpu = self.cpus[0];
         let main = Stream::in_order(first, count, 0);
         self.programs.set_streams(&[(cpu, Streams { main, ..Streams::default() })])?;

@@ -28,8 +28,8 @@ pub enum Packets {
     /// Checksums and the cutting of segments: what veth interfaces offer as they are made. Packets cross
     /// the gateway uncut, with checksums that are not there yet.
     Offloaded,
-    /// Nothing: packets are cut and complete when they leave the hosts, as they are on a cable. The
-    /// gateway may join them again, as with any network card (GRO).
+    /// Nothing: packets are cut and complete when they leave the hosts, as they are on a cable. Who
+    /// receives them may join them again, as with any network card (GRO).
     Complete,
 }
 
@@ -41,8 +41,9 @@ impl Site {
     /// When something does not start.
     pub fn new(subject: Subject, packets: Packets, setup: &Setup, masq: &Path) -> Result<Self> {
         let lab = Lab::new(1)?;
-        if packets == Packets::Offloaded {
-            offload(&lab)?;
+        match packets {
+            Packets::Offloaded => offload(&lab)?,
+            Packets::Complete => join(&lab)?,
         }
         let gateway = Gateway::start(&lab, subject, setup, masq)
             .with_context(|| format!("starting {}", subject.title()))?;
@@ -142,6 +143,14 @@ fn offload(lab: &Lab) -> Result<()> {
     set(&lab.receiver, "outside", &on)?;
     set(&lab.gateway, "lan", &["gro", "off"])?;
     set(&lab.gateway, "wan", &["gro", "off"])?;
+    Ok(())
+}
+
+/// Has hosts join what arrives in pieces, as any network card does. It also lets XDP hand packets to a
+/// veth interface at all.
+fn join(lab: &Lab) -> Result<()> {
+    lab.sender.program("ethtool", &["-K", "inside", "gro", "on"])?;
+    lab.receiver.program("ethtool", &["-K", "outside", "gro", "on"])?;
     Ok(())
 }
 

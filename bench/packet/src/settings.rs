@@ -73,7 +73,7 @@ pub struct Known {
 }
 
 /// The outside endpoint that a flow was given, in a word that is 0 for none.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Learnt {
     /// Which of the outside addresses, below 32,768.
     pub address: u16,
