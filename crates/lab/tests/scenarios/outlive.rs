@@ -36,7 +36,7 @@ fn a_gigabyte_arrives_intact_over_a_kill_while_xdp_carries_it() {
 fn gigabyte_arrives(lab: &Lab, gateway: &mut Gateway) -> Result<()> {
     let server = peer::TransferServer::start(&lab.server, 8888)?;
     let stream = lab.workstation().connect(server.address())?;
-    let again = stream.try_clone().unwrap();
+    let again = twin(&stream);
     thread::scope(|scope| {
         let transfer = scope.spawn(|| server.download_on(stream, GIGABYTE));
         let passed = |octets| {
@@ -372,6 +372,11 @@ fn received_by(host: &Host) -> u64 {
     let devices = host.run(|| std::fs::read_to_string("/proc/thread-self/net/dev")).unwrap();
     let counts = devices.lines().find_map(|line| line.trim().strip_prefix("eth0:")).unwrap();
     counts.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Another handle for the same connection.
+fn twin(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().unwrap()
 }
 
 fn impatient(stream: &TcpStream) {
