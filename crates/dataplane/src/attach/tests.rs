@@ -300,7 +300,7 @@ fn an_interface_that_takes_no_xdp_is_left_as_it_was() {
     in_namespaces(|| {
         run("ip link add uplink type bridge");
         let mut programs = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
-        let index = crate::sys::interface_index("uplink").unwrap();
+        let index = sys::interface_index("uplink").unwrap();
         let error = programs.attach_xdp(index, "uplink").unwrap_err();
         assert_eq!(error.to_string(), "cannot attach the eBPF program masq_xdp to uplink");
         assert!(!pins().xdp(index).exists());

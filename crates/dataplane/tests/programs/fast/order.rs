@@ -223,6 +223,7 @@ fn a_lost_ticket_is_made_good_by_the_next() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what is let go is let go after real time")]
 fn a_flow_of_which_nothing_comes_back_is_let_go() {
     in_network(|| {
         let mut flow = Flow::with(|rig| usual(rig, Protocol::UDP));
