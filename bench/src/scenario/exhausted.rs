@@ -69,7 +69,8 @@ fn exhaust(rig: &mut Rig) -> Result<()> {
         rig.window(Direction::Ingress, first, FEW)?;
     }
     rig.set_flags(SettingsFlags::TRANSLATED)?;
-    ensure!(taken.len() > PORTS as usize / 100 * 98, "only {} ports are taken", taken.len());
+    // An address that the host shares keeps a few thousand for the host.
+    ensure!(taken.len() > PORTS as usize / 100 * 90, "only {} ports are taken", taken.len());
     Ok(())
 }
 
