@@ -119,7 +119,6 @@ fn fuzz(root: &Path, programs: &Path, target: &str, time: Duration) -> Result<()
             // A case that takes seconds has found a loop.
             .args(["-timeout=20", "-max_len=4096", "-print_final_stats=1", "-verbosity=1"])
             .args([&corpus, &regressions])
-            // Only libFuzzer's own words: the input's file says all about a panic.
             .env("PATH", process::path()),
     );
     found.with_context(|| {
