@@ -169,7 +169,7 @@ fn bad_starts_say_why_and_leave_nothing() {
         assert!(matches!(loopback, StartError::Unusable { .. }), "{loopback}");
         run("ip link set lan mtu 9000");
         let jumbo = fails(options(), PLAIN);
-        assert!(jumbo.to_string().contains("ip link set lan mtu 3470"), "{jumbo}");
+        assert!(jumbo.to_string().contains("ip link set lan mtu 3462"), "{jumbo}");
         run("ip link set lan mtu 1500");
         let name = fails(Options { instance: "a/b".to_owned(), ..options() }, PLAIN);
         assert!(matches!(name, StartError::Name { .. }), "{name}");
