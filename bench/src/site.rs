@@ -50,7 +50,7 @@ impl Site {
         Ok(Self { subject, lab, gateway })
     }
 
-    /// Builds one for each subject that can run here, and tells about the others.
+    /// Builds one for each subject that is wanted and can run here, and tells about the others.
     ///
     /// # Errors
     ///
@@ -61,14 +61,9 @@ impl Site {
         packets: Packets,
         setup: &Setup,
     ) -> Result<Vec<Self>> {
-        let mut sites = Vec::new();
-        for subject in subjects {
-            match Gateway::unavailable(*subject) {
-                Some(why) => bench.note(format!("{}: {why}", subject.title())),
-                None => sites.push(Self::new(*subject, packets, setup, &bench.options.masq)?),
-            }
-        }
-        Ok(sites)
+        let subjects = bench.subjects(subjects);
+        let site = |subject: Subject| Self::new(subject, packets, setup, &bench.options.masq);
+        subjects.into_iter().map(site).collect()
     }
 
     /// The two ends.
