@@ -207,15 +207,14 @@ fn rules(subject: Subject, setup: &Setup) -> String {
         },
         many => format!("snat to {POOL}-{}", pool_end(many)),
     };
-    let flowtable = match subject {
-        Subject::NftFlowtable => {
-            "flowtable fast { hook ingress priority 0; devices = { lan, wan }; }
-             chain forward {
-                 type filter hook forward priority filter;
-                 ip protocol { tcp, udp } flow add @fast
-             }"
-        }
-        _ => "",
+    let flowtable = if subject == Subject::NftFlowtable {
+        "flowtable fast { hook ingress priority 0; devices = { lan, wan }; }
+         chain forward {
+             type filter hook forward priority filter;
+             ip protocol { tcp, udp } flow add @fast
+         }"
+    } else {
+        ""
     };
     format!(
         "table ip bench {{

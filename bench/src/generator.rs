@@ -110,21 +110,19 @@ impl Generator<'_> {
 
     fn send(&self, packets: u32) -> Result<()> {
         let context = context(self.interface);
-        loop {
-            let options = TestRunOptions {
-                data_in: Some(&[0; LENGTH]),
-                ctx_in: Some(&context),
-                repeat: packets,
-                attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
-                ..TestRunOptions::new()
-            };
-            match self.program.test_run(options) {
-                Ok(_) => return Ok(()),
-                Err(ProgramError::SyscallError(error)) => {
-                    bail!("sending {packets} packets: {}", error.io_error)
-                }
-                Err(error) => return Err(error).context("sending packets"),
+        let options = TestRunOptions {
+            data_in: Some(&[0; LENGTH]),
+            ctx_in: Some(&context),
+            repeat: packets,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::new()
+        };
+        match self.program.test_run(options) {
+            Ok(_) => Ok(()),
+            Err(ProgramError::SyscallError(error)) => {
+                bail!("sending {packets} packets: {}", error.io_error)
             }
+            Err(error) => Err(error).context("sending packets"),
         }
     }
 }

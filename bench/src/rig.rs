@@ -251,9 +251,10 @@ impl Rig {
         let (sent, took) = send(self)?;
         let (now, seen) = self.settled()?;
         self.check_packets()?;
-        let received = match self.subject {
-            Subject::Drop => seen.dropped - tally.dropped,
-            _ => seen.received - tally.received,
+        let received = if self.subject == Subject::Drop {
+            seen.dropped - tally.dropped
+        } else {
+            seen.received - tally.received
         };
         let reordered = seen.reordered - tally.reordered;
         let begun = seen.learnt - tally.learnt;
@@ -300,7 +301,7 @@ impl Rig {
         let mut worked = None;
         let measured = self.measure(|rig| {
             let over = AtomicBool::new(false);
-            let Rig { lab, programs, gateway, .. } = rig;
+            let Self { lab, programs, gateway, .. } = rig;
             let (lab, programs) = (&*lab, &*programs);
             let send = |direction, cpu| {
                 let over = &over;
@@ -414,7 +415,7 @@ impl Rig {
         let mut tally = self.programs.tally()?;
         loop {
             let watch = Stopwatch::start();
-            watch.wait_until(POLL * 4);
+            watch.wait_until(QUIET);
             let now = self.programs.tally()?;
             if now.received == tally.received && now.disturbing == tally.disturbing {
                 return Ok((self.gateway.counters(&self.lab)?, now));
@@ -482,5 +483,7 @@ const PASSES: u32 = 12;
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 /// How often it is looked whether something has arrived.
 const POLL: Duration = Duration::from_micros(200);
+/// How long nothing must arrive until everything is taken to have arrived or to be lost.
+const QUIET: Duration = Duration::from_millis(25);
 /// How long a window of flows may take to begin.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::bench::Bench;
-use crate::gateway::{CONNECTIONS, Setup};
+use crate::gateway::{CONNECTIONS, Counters, Setup};
 use crate::result::{Direction, Sample, Series};
 use crate::rig::{Plan, Rig};
 use crate::scenario::Scenario;
@@ -33,9 +33,10 @@ impl Scenario for Memory {
         let sessions = if bench.options.quick { 4096 } else { 1_000_000 };
         // Memory does not vary from round to round as time does.
         for subject in bench.subjects(&[Subject::Nft, Subject::MasqTc]) {
-            let sample = match subject {
-                Subject::Nft => connections(bench, sessions)?,
-                _ => masq(bench, sessions)?,
+            let sample = if subject.is_masq() {
+                masq(bench, sessions)?
+            } else {
+                connections(bench, sessions)?
             };
             let title = "bytes of memory per session";
             let series = Series::new(self.id(), title, "bytes", Direction::Egress, subject);
@@ -60,8 +61,8 @@ fn masq(bench: &Bench, sessions: u32) -> Result<Sample> {
     let (maps, own) = used(sessions, sessions - sessions / 1000)?;
     let (maps, own) = (maps.saturating_sub(few_maps), own.saturating_sub(few_own));
     ensure!(maps > 0, "the maps do not grow with the sessions");
-    let mut sample = Sample::default();
-    sample.value = (maps + own) as f64 / f64::from(sessions);
+    let value = (maps + own) as f64 / f64::from(sessions);
+    let mut sample = Sample::new(value, Counters::new());
     sample.proof.insert("map-bytes".to_owned(), maps);
     sample.proof.insert("process-bytes".to_owned(), own);
     Ok(sample)
@@ -78,8 +79,8 @@ fn connections(bench: &Bench, sessions: u32) -> Result<Sample> {
     let buckets = fs::read_to_string("/sys/module/nf_conntrack/parameters/hashsize");
     let buckets: u64 = buckets.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let hash = buckets * 8;
-    let mut sample = Sample::default();
-    sample.value = (slab + hash) as f64 / f64::from(sessions);
+    let value = (slab + hash) as f64 / f64::from(sessions);
+    let mut sample = Sample::new(value, Counters::new());
     sample.proof.insert("slab-bytes".to_owned(), slab);
     sample.proof.insert("hash-bytes".to_owned(), hash);
     sample.proof.insert(CONNECTIONS.to_owned(), held);

@@ -57,7 +57,7 @@ fn measure(bench: &Bench, subject: Subject) -> Result<Sample> {
         Ok((rig.programs.streams(cpu)?.main.sent.into(), took))
     })?;
     let seen = rig.check_endpoints()?;
-    ensure!(seen as u64 == measured.begun, "{seen} flows are known, {} were seen", measured.begun);
+    ensure!(seen as u64 >= measured.begun, "{} flows were seen, {seen} known", measured.begun);
     let carrier = if subject.is_masq() { PUNTED } else { KERNEL_FORWARDED };
     let carried = measured.proof.get(carrier).copied().unwrap_or(0);
     ensure!(carried >= measured.begun, "{carrier} counts only {carried}: {:?}", measured.proof);
