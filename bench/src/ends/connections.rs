@@ -18,9 +18,9 @@
 //! lab's links. Resetting instead (`SO_LINGER` of 0) would save the same, but then gateways would
 //! see no connection end as real ones do.
 //!
-//! *Whose ports.* Every client talks to a port of the server that no run before has used, so that each
-//! connection is a new one to the gateway, however many came before. Its own ports are taken by the
-//! kernel, one after another, from a range that is smaller than the ports of one outside address.
+//! *Whose ports.* Every client talks to a port of the server that no run before has used, so that nearly
+//! each connection is a new one to the gateway, however many came before. Its own ports are drawn by the
+//! kernel, and a few of them twice, from a range that is smaller than the ports of one outside address.
 
 use core::net::SocketAddrV4;
 use core::sync::atomic::{AtomicU64, Ordering};
