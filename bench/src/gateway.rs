@@ -130,12 +130,15 @@ impl Gateway {
         lab.gateway.run(|| {
             let mut bytes = 0;
             for entry in fs::read_dir(PINS)?.flatten() {
-                // Links are pinned beside the maps.
+                // Links are pinned beside the maps, and open as well.
                 let Ok(map) = MapData::from_pin(entry.path()) else { continue };
                 let about = format!("/proc/self/fdinfo/{}", map.fd().as_fd().as_raw_fd());
                 let about = fs::read_to_string(about)?;
-                let held = about.lines().find_map(|line| line.strip_prefix("memlock:"));
-                bytes += held.context("a map without a size")?.trim().parse::<u64>()?;
+                let value = |name| about.lines().find_map(|line| line.strip_prefix(name));
+                if value("map_type:").is_some() {
+                    bytes +=
+                        value("memlock:").context("a map without a size")?.trim().parse::<u64>()?;
+                }
             }
             Ok(bytes)
         })
