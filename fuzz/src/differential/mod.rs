@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
 
 /// A thread in a network of its own, where the programs are loaded once.
 struct Bench {
-    ends: Mutex<(Sender<Input>, Receiver<std::thread::Result<()>>)>,
+    ends: Mutex<(Sender<Input>, Receiver<std::thread::Result<u32>>)>,
 }
 
 impl Bench {
@@ -77,19 +77,48 @@ impl Bench {
         Some(Self { ends: Mutex::new((inputs, results)) })
     }
 
-    fn judge(&self, input: Input) {
+    fn judge(&self, input: Input) -> u32 {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let (inputs, results) = &*ends;
         inputs.send(input).expect("the thread waits for inputs");
         let result = results.recv().expect("the thread answers each");
         drop(ends);
-        if let Err(panic) = result {
-            std::panic::resume_unwind(panic);
-        }
+        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
 #[expect(clippy::print_stderr, reason = "a target that did nothing says why")]
 fn tell(reason: &str) {
     eprintln!("skipped: {reason}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::input::{Shot, Size, Step, What, Whose};
+    use super::*;
+
+    #[test]
+    fn the_fast_path_has_its_part() {
+        let Some(bench) = Bench::set_up() else { return };
+        let shot = |whose, xdp| Shot {
+            whose,
+            what: What::Udp { checksum: true },
+            size: Size::Small(8),
+            damage: None,
+            more_damage: None,
+            cut: None,
+            padding: None,
+            xdp,
+        };
+        let begin = Whose::New { host: 1, port: 1, remote: 1, remote_port: 1 };
+        let mut steps = vec![Step::Packet(shot(begin, false))];
+        for xdp in [false, false, true, true] {
+            for ingress in [false, true] {
+                steps.push(Step::Packet(shot(Whose::Session { pick: 0, ingress }, xdp)));
+            }
+        }
+        // The first of each direction may have to follow the one that began the session.
+        let carried = bench.judge(Input { policy: 0, steps });
+        assert!((6..=8).contains(&carried), "{carried} of 9");
+    }
 }

@@ -94,8 +94,8 @@ impl<'a> Pair<'a> {
         pair
     }
 
-    /// Has everything happen, and compares.
-    pub(super) fn judge(mut self, input: &Input) {
+    /// Has everything happen, and compares; how many packets the fast path carried.
+    pub(super) fn judge(mut self, input: &Input) -> u32 {
         let outcome = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
             self.apply(input.policy);
             for step in &input.steps {
@@ -108,6 +108,7 @@ impl<'a> Pair<'a> {
             self.show();
             std::panic::resume_unwind(panic);
         }
+        self.carried
     }
 
     #[expect(clippy::print_stderr, reason = "for whoever has to understand a failure")]
