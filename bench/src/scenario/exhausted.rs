@@ -50,9 +50,9 @@ impl Scenario for Exhausted {
     }
 }
 
-/// Takes every port, a few flows at a time, each answered before the next, until one is given what another
-/// has: that one, which nobody had answered yet, was given up. A gateway that looks for free ports by
-/// chance may leave a few.
+/// Takes every port, a few flows at a time, each answered before the next, until all are refused, or one is
+/// given what another has: that one, which nobody had answered yet, was given up. A gateway that looks for
+/// free ports by chance may refuse some flows long before, and leave a few ports.
 fn exhaust(rig: &mut Rig) -> Result<()> {
     rig.establish(ESTABLISHED)?;
     rig.answer(ESTABLISHED)?;
@@ -63,7 +63,8 @@ fn exhaust(rig: &mut Rig) -> Result<()> {
         rig.window(Direction::Egress, first, FEW)?;
         let given: Vec<_> =
             (first..first + FEW).filter_map(|flow| rig.programs.learnt(flow)).collect();
-        if !given.into_iter().all(|endpoint| taken.insert(endpoint)) {
+        let refused = rig.subject.is_masq() && given.is_empty();
+        if refused || !given.into_iter().all(|endpoint| taken.insert(endpoint)) {
             break;
         }
         rig.window(Direction::Ingress, first, FEW)?;
