@@ -91,11 +91,19 @@ impl ActivityLine {
             return false;
         }
         let now = Tick::of(now_ns());
-        let waiting = &self.marks[direction.index()].waiting;
-        if waiting.load() == Tick::NONE {
-            waiting.store(now.0);
+        let i = direction.index();
+        let (marks, began) = (&self.marks[i], self.marks[i].waiting.load());
+        if began == Tick::NONE {
+            marks.waiting.store(now.0);
+            return true;
         }
-        !Tick(waiting.load()).is_long_before(now)
+        if !Tick(began).is_long_before(now) {
+            return true;
+        }
+        // Once and for all: a time in eight bits will look recent again.
+        marks.waiting.store(Tick::NONE);
+        marks.punted.store(self.packets[i].load_top());
+        false
     }
 
     /// Takes the ticket of a packet that goes to the engine as so many frames; its number.
@@ -147,8 +155,9 @@ impl ActivityLine {
     }
 }
 
-/// A time in eight bits, in units of 2²⁴ nanoseconds. It wraps after four seconds; what is taken for
-/// recent then is only sent to the engine once more.
+/// A time in eight bits, in units of 2²⁴ nanoseconds. It wraps after four seconds; a session that is
+/// not settled and silent for so long has its next packet taken for a recent one's successor, if it
+/// comes within a few hundredths of that.
 #[derive(Clone, Copy)]
 struct Tick(u8);
 
@@ -168,13 +177,16 @@ impl Tick {
     /// lie ahead.
     #[inline(always)]
     const fn is_long_before(self, now: Self) -> bool {
-        now.0.wrapping_sub(self.0) as i8 >= PATIENCE
+        let since = now.0.wrapping_sub(self.0);
+        PATIENCE <= since && since < AHEAD
     }
 }
 
 /// How long a packet follows others to the engine: 117 to 134 milliseconds. The punt port holds some
 /// four thousand packets, which the engine sees through in a few tens.
-const PATIENCE: i8 = 8;
+const PATIENCE: u8 = 8;
+/// From here on a time lies ahead: two units at most, and one that stands for [`Tick::NONE`].
+const AHEAD: u8 = 253;
 
 #[cfg(test)]
 mod tests {
@@ -293,6 +305,36 @@ mod tests {
         for wait in [135, 1000, 2000] {
             assert!(!follows(&line, NOW + wait * MILLISECOND), "after {wait} ms");
         }
+    }
+
+    #[test]
+    fn what_patience_ended_for_is_settled_however_much_time_goes_by() {
+        let line = line();
+        punt(&line);
+        assert!(!follows(&line, NOW + 200 * MILLISECOND));
+        for later in 0..100 {
+            assert!(!follows(&line, NOW + 200 * MILLISECOND + later * SECOND / 10), "{later}");
+        }
+    }
+
+    #[test]
+    fn a_flow_that_was_silent_for_seconds_does_not_wait() {
+        for silence in (2..42).map(|tenths| tenths * SECOND / 10) {
+            let line = line();
+            line.begin(NOW);
+            assert!(!follows(&line, NOW + silence), "{silence}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_that_comes_back_after_patience_ended_is_made_good() {
+        let line = line();
+        let late = punt(&line);
+        assert!(!follows(&line, NOW + 200 * MILLISECOND));
+        line.give_back(ticket(late));
+        let number = punt(&line);
+        line.give_back(ticket(number));
+        assert!(!follows(&line, NOW + 300 * MILLISECOND));
     }
 
     #[test]
