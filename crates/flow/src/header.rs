@@ -29,7 +29,6 @@ pub struct Header {
     /// Counters, written by the table's owner only.
     pub(crate) counts: Counts,
     /// What ended sessions carried; see `totals`.
-    #[cfg_attr(not(any(feature = "std", test)), expect(dead_code, reason = "the owner's"))]
     pub(crate) retired: Retired,
     rest: [Word64; 7],
 }
@@ -52,7 +51,6 @@ pub(crate) struct Counts {
 /// Packets out and in, bytes out and in, of sessions whose slots were given to others.
 #[derive(Default, FromBytes, IntoBytes)]
 #[repr(C)]
-#[cfg_attr(not(any(feature = "std", test)), expect(dead_code, reason = "the owner's"))]
 pub(crate) struct Retired {
     pub(crate) sum: [Word64; 4],
     /// What the sum is to be when the fold under way has ended.

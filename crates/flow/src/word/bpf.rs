@@ -8,124 +8,49 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use zerocopy::{FromBytes, IntoBytes};
 
-/// 8 bits of shared memory.
-#[derive(Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word8(UnsafeCell<u8>);
+macro_rules! word {
+    ($bits:literal, $name:ident, $value:ident) => {
+        #[doc = concat!($bits, " bits of shared memory.")]
+        #[derive(Default, FromBytes, IntoBytes)]
+        #[repr(transparent)]
+        pub struct $name(UnsafeCell<$value>);
 
-// SAFETY: the word is only accessed by aligned volatile loads and stores of its own size, which the
-// BPF machine does not tear.
-unsafe impl Sync for Word8 {}
+        // SAFETY: the word is only accessed by aligned volatile loads and stores and atomic additions
+        // of its own size, or of an aligned part of it, which the BPF machine does not tear.
+        unsafe impl Sync for $name {}
 
-impl Word8 {
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u8 {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
-        unsafe { self.0.get().read_volatile() }
-    }
+        impl $name {
+            /// A word that holds `value`.
+            #[must_use]
+            pub const fn new(value: $value) -> Self {
+                Self(UnsafeCell::new(value))
+            }
 
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u8) {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
-        // writing through it.
-        unsafe { self.0.get().write_volatile(value) }
-    }
+            /// Reads the word.
+            #[inline(always)]
+            #[must_use]
+            pub fn load(&self) -> $value {
+                // SAFETY: the pointer comes from a reference, so it is valid and aligned.
+                unsafe { self.0.get().read_volatile() }
+            }
+
+            /// Writes the word.
+            #[inline(always)]
+            pub fn store(&self, value: $value) {
+                // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell
+                // allows writing through it.
+                unsafe { self.0.get().write_volatile(value) }
+            }
+        }
+    };
 }
 
-/// 16 bits of shared memory.
-#[derive(Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word16(UnsafeCell<u16>);
-
-// SAFETY: as for `Word8`.
-unsafe impl Sync for Word16 {}
-
-impl Word16 {
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u16 {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u16) {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
-        // writing through it.
-        unsafe { self.0.get().write_volatile(value) }
-    }
-}
-
-/// 32 bits of shared memory.
-#[derive(Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word32(UnsafeCell<u32>);
-
-// SAFETY: the word is only accessed by aligned volatile loads and stores of its own size, which the
-// BPF machine does not tear.
-unsafe impl Sync for Word32 {}
-
-impl Word32 {
-    /// A word that holds `value`.
-    #[must_use]
-    pub const fn new(value: u32) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u32 {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u32) {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
-        // writing through it.
-        unsafe { self.0.get().write_volatile(value) }
-    }
-}
-
-/// 64 bits of shared memory.
-#[derive(Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word64(UnsafeCell<u64>);
-
-// SAFETY: the word is only accessed by aligned volatile loads and stores and atomic additions of
-// its own size, which the BPF machine does not tear.
-unsafe impl Sync for Word64 {}
+word!("8", Word8, u8);
+word!("16", Word16, u16);
+word!("32", Word32, u32);
+word!("64", Word64, u64);
 
 impl Word64 {
-    /// A word that holds `value`.
-    #[must_use]
-    pub const fn new(value: u64) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u64 {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u64) {
-        // SAFETY: the pointer comes from a reference, so it is valid and aligned; the cell allows
-        // writing through it.
-        unsafe { self.0.get().write_volatile(value) }
-    }
-
     /// Adds to the word; nobody's addition is lost.
     #[inline(always)]
     pub fn add(&self, value: u64) {

@@ -4,113 +4,46 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fe
 
 use zerocopy::{FromBytes, IntoBytes};
 
-/// 8 bits of shared memory.
-#[derive(Debug, Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word8(AtomicU8);
+macro_rules! word {
+    ($bits:literal, $name:ident, $atomic:ident, $value:ident) => {
+        #[doc = concat!($bits, " bits of shared memory.")]
+        #[derive(Debug, Default, FromBytes, IntoBytes)]
+        #[repr(transparent)]
+        pub struct $name($atomic);
 
-impl Word8 {
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
-    }
+        impl $name {
+            /// A word that holds `value`.
+            #[must_use]
+            pub const fn new(value: $value) -> Self {
+                Self($atomic::new(value))
+            }
 
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u8) {
-        #[cfg(test)]
-        if fuse::is_blown() {
-            return;
+            /// Reads the word.
+            #[inline(always)]
+            #[must_use]
+            pub fn load(&self) -> $value {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// Writes the word.
+            #[inline(always)]
+            pub fn store(&self, value: $value) {
+                #[cfg(test)]
+                if fuse::is_blown() {
+                    return;
+                }
+                self.0.store(value, Ordering::Relaxed);
+            }
         }
-        self.0.store(value, Ordering::Relaxed);
-    }
+    };
 }
 
-/// 16 bits of shared memory.
-#[derive(Debug, Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word16(AtomicU16);
-
-impl Word16 {
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u16 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u16) {
-        #[cfg(test)]
-        if fuse::is_blown() {
-            return;
-        }
-        self.0.store(value, Ordering::Relaxed);
-    }
-}
-
-/// 32 bits of shared memory.
-#[derive(Debug, Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word32(AtomicU32);
-
-impl Word32 {
-    /// A word that holds `value`.
-    #[must_use]
-    pub const fn new(value: u32) -> Self {
-        Self(AtomicU32::new(value))
-    }
-
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u32) {
-        #[cfg(test)]
-        if fuse::is_blown() {
-            return;
-        }
-        self.0.store(value, Ordering::Relaxed);
-    }
-}
-
-/// 64 bits of shared memory.
-#[derive(Debug, Default, FromBytes, IntoBytes)]
-#[repr(transparent)]
-pub struct Word64(AtomicU64);
+word!("8", Word8, AtomicU8, u8);
+word!("16", Word16, AtomicU16, u16);
+word!("32", Word32, AtomicU32, u32);
+word!("64", Word64, AtomicU64, u64);
 
 impl Word64 {
-    /// A word that holds `value`.
-    #[must_use]
-    pub const fn new(value: u64) -> Self {
-        Self(AtomicU64::new(value))
-    }
-
-    /// Reads the word.
-    #[inline(always)]
-    #[must_use]
-    pub fn load(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Writes the word.
-    #[inline(always)]
-    pub fn store(&self, value: u64) {
-        #[cfg(test)]
-        if fuse::is_blown() {
-            return;
-        }
-        self.0.store(value, Ordering::Relaxed);
-    }
-
     /// Adds to the word; nobody's addition is lost.
     #[inline(always)]
     pub fn add(&self, value: u64) {
