@@ -9,7 +9,7 @@ struct Tool {
 }
 
 /// What is called, and by whom.
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     // Interfaces, addresses, routes and rules, as a user of the gateway would type them.
     Tool { program: "ip", package: "iproute2" },
     // The kernel's own masquerade is the oracle of the lab's scenarios.
@@ -18,6 +18,8 @@ const TOOLS: [Tool; 7] = [
     Tool { program: "traceroute", package: "traceroute" },
     // Checksum and segmentation offloads are switched off, as on a plain card.
     Tool { program: "ethtool", package: "ethtool" },
+    // Which programs are attached where, by somebody else's word.
+    Tool { program: "bpftool", package: "bpftool" },
     // Outside captures: nothing may leave untranslated.
     Tool { program: "tcpdump", package: "tcpdump" },
     Tool { program: "sysctl", package: "procps" },
