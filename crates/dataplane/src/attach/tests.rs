@@ -249,6 +249,28 @@ fn a_successor_takes_over_links_and_maps() {
 }
 
 #[test]
+fn interfaces_whose_numbers_share_places_are_told_apart_until_there_is_none() {
+    in_namespaces(|| {
+        let mut programs = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
+        let served = Interface { role: Role::Inside as u32, ..Interface::default() };
+        let like = |n: u32| 7 + n * maps::INTERFACE_PLACES;
+        for n in 0..Interface::CHOICES {
+            programs.set_interface(like(n), Some(&served)).unwrap();
+            programs.set_interface(like(n), Some(&served)).unwrap();
+        }
+        let full = programs.set_interface(like(Interface::CHOICES), Some(&served));
+        assert!(matches!(full, Err(AttachError::NoPlace { .. })), "{full:?}");
+        let mut entered = programs.entered().0;
+        entered.sort_unstable();
+        assert_eq!(entered, (0..Interface::CHOICES).map(like).collect::<Vec<_>>());
+
+        programs.set_interface(like(3), None).unwrap();
+        assert!(!programs.entered().0.contains(&like(3)));
+        programs.set_interface(like(Interface::CHOICES), Some(&served)).unwrap();
+    });
+}
+
+#[test]
 fn a_table_of_another_size_is_kept_as_it_is() {
     in_namespaces(|| {
         let first = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
