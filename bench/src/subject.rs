@@ -37,6 +37,10 @@ impl Subject {
         Self::Drop,
     ];
 
+    /// Those that carry connections of real stacks.
+    pub const GATEWAYS: [Self; 5] =
+        [Self::Forward, Self::Nft, Self::NftFlowtable, Self::MasqTc, Self::MasqXdp];
+
     /// Its name in results.
     #[must_use]
     pub const fn id(self) -> &'static str {

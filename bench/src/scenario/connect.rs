@@ -29,15 +29,8 @@ impl Scenario for Connect {
     }
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
-        let subjects = [
-            Subject::Forward,
-            Subject::Nft,
-            Subject::NftFlowtable,
-            Subject::MasqTc,
-            Subject::MasqXdp,
-        ];
         let setup = Setup { config: LIMITS.to_owned(), ..Setup::new(SESSIONS) };
-        let sites = Site::all(bench, &subjects, Packets::Complete, &setup)?;
+        let sites = Site::all(bench, &Subject::GATEWAYS, Packets::Complete, &setup)?;
         let connections = Connections { clients: CLIENTS, window: bench.lasting(WINDOW) };
         for _ in bench.rounds() {
             for site in &sites {

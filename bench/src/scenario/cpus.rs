@@ -34,7 +34,7 @@ impl Scenario for Cpus {
         let flows = if bench.options.quick { 256 } else { 4096 };
         let lasting = bench.lasting(Duration::from_secs(1));
         let mut rigs = Vec::new();
-        let subjects = bench.subjects(&SUBJECTS);
+        let subjects = bench.subjects(&Subject::ALL);
         for (subject, cpus) in subjects.into_iter().flat_map(|it| [(it, 1), (it, 2)]) {
             let plan = Plan { cpus, ..Plan::new(flows) };
             let mut rig = Rig::new(subject, &plan, &bench.options.masq)?;
@@ -56,13 +56,3 @@ impl Scenario for Cpus {
         Ok(())
     }
 }
-
-const SUBJECTS: [Subject; 7] = [
-    Subject::Forward,
-    Subject::Nft,
-    Subject::NftFlowtable,
-    Subject::MasqTc,
-    Subject::MasqXdp,
-    Subject::BareRedirect,
-    Subject::Drop,
-];

@@ -31,14 +31,7 @@ impl Scenario for Latency {
     }
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
-        let subjects = [
-            Subject::Forward,
-            Subject::Nft,
-            Subject::NftFlowtable,
-            Subject::MasqTc,
-            Subject::MasqXdp,
-        ];
-        let sites = Site::all(bench, &subjects, Packets::Complete, &Setup::new(SESSIONS))?;
+        let sites = Site::all(bench, &Subject::GATEWAYS, Packets::Complete, &Setup::new(SESSIONS))?;
         for _ in bench.rounds() {
             for load in [false, true] {
                 for transport in [Transport::Udp, Transport::Tcp] {

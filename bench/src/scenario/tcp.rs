@@ -47,14 +47,13 @@ impl Scenario for Complete {
     }
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
-        let subjects = [
-            Subject::Forward,
-            Subject::Nft,
-            Subject::NftFlowtable,
-            Subject::MasqTc,
-            Subject::MasqXdp,
-        ];
-        measure(bench, self.id(), "TCP bulk, complete packets", &subjects, Packets::Complete)
+        measure(
+            bench,
+            self.id(),
+            "TCP bulk, complete packets",
+            &Subject::GATEWAYS,
+            Packets::Complete,
+        )
     }
 }
 
