@@ -422,6 +422,10 @@ impl Control {
                     }
                     self.attached.insert(index, (port.name.clone(), interface));
                 }
+                Err(error @ AttachError::Renamed { .. }) => {
+                    tracing::debug!(%error, "news of it will follow");
+                    let _ = self.programs.set_interface(index, None);
+                }
                 Err(error) => errors.push(error),
             }
         }

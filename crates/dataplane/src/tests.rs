@@ -99,7 +99,7 @@ fn an_inside_host_reaches_the_outside() {
         gateway_topology();
         let gateway = gateway();
         assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
-        run("ip netns exec inside ping -c 20 -i 0.01 -W 1 203.0.113.178");
+        run("ip netns exec inside ping -c 20 -i 0.01 -W 5 203.0.113.178");
         let stats = gateway.stats().unwrap();
         assert!(stats.worker.punt.forwarded >= 42, "{stats:?}");
         assert_eq!(stats.worker.punt.nonsense, 0);
@@ -114,10 +114,10 @@ fn the_host_itself_is_left_alone() {
     in_namespaces(|| {
         gateway_topology();
         let _gateway = gateway();
-        run("ping -c 1 -W 1 192.168.1.3");
-        run("ping -c 1 -W 1 203.0.113.178");
-        run("ip netns exec outside ping -c 1 -W 1 203.0.113.1");
-        run("ip netns exec inside ping -c 1 -W 1 192.168.1.1");
+        run("ping -c 1 -W 5 192.168.1.3");
+        run("ping -c 1 -W 5 203.0.113.178");
+        run("ip netns exec outside ping -c 1 -W 5 203.0.113.1");
+        run("ip netns exec inside ping -c 1 -W 5 192.168.1.1");
         let reserved = run("sysctl -n net.ipv4.ip_local_reserved_ports");
         assert_eq!(reserved.trim(), "32768-56903");
     });

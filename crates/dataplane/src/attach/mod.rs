@@ -17,6 +17,7 @@ mod xdp;
 #[cfg(test)]
 mod tests;
 
+use core::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use masq_flow::{Layout, Memory, NextHop, Region};
 pub(crate) use interfaces::Interfaces;
 pub(crate) use pins::Pins;
 
-use crate::sys;
+use crate::{clock, sys};
 
 /// The programs cannot be loaded or attached.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,15 @@ pub enum AttachError {
     #[error("interface {interface} is used by another masq instance")]
     Claimed {
         /// Which.
+        interface: String,
+    },
+    /// The interface is called otherwise by now, or gone: what is known of it is old news, and the
+    /// kernel's announcement is under way.
+    #[error("no interface {index} is called {interface} any more")]
+    Renamed {
+        /// The interface's number.
+        index: u32,
+        /// What it was called.
         interface: String,
     },
     /// Too many interfaces are served whose numbers are close to each other, or a thousand apart.
@@ -203,12 +213,18 @@ impl Programs {
         let Ok((_, attached)) = SchedClassifier::query_tcx(name, TcAttachType::Ingress) else {
             return false;
         };
-        let own = PinnedLink::from_pin(self.pins.ingress(index))
+        let pinned = PinnedLink::from_pin(self.pins.ingress(index))
             .ok()
             .and_then(|link| Some(FdLink::from(link).info().ok()?.program_id()));
+        // Where a pin was removed a moment ago, the program itself may still be there.
+        let loaded = self.ebpf.program(INGRESS).and_then(|program| {
+            let program: &SchedClassifier = program.try_into().ok()?;
+            Some(program.info().ok()?.id())
+        });
+        let is_own = |id| [pinned, loaded].contains(&Some(id));
         attached
             .iter()
-            .any(|program| program.name_as_str() == Some(INGRESS) && Some(program.id()) != own)
+            .any(|program| program.name_as_str() == Some(INGRESS) && !is_own(program.id()))
     }
 
     /// Attaches `masq_ingress` to an interface, or replaces what a predecessor attached there.
@@ -219,6 +235,21 @@ impl Programs {
         name: &str,
         known: bool,
     ) -> Result<(), AttachError> {
+        // The library attaches by name, and a name may be another interface's by now.
+        let is_called_so = || sys::interface_name(index).is_some_and(|called| called == name);
+        let renamed = || AttachError::Renamed { index, interface: name.to_owned() };
+        if !is_called_so() {
+            return Err(renamed());
+        }
+        let attached = self.attach_by_name(index, name, known);
+        if is_called_so() {
+            return attached;
+        }
+        self.detach_ingress(index, Some(name));
+        Err(renamed())
+    }
+
+    fn attach_by_name(&mut self, index: u32, name: &str, known: bool) -> Result<(), AttachError> {
         let pin = self.pins.ingress(index);
         let tcx = self.tcx;
         let program = classifier(&mut self.ebpf, INGRESS);
@@ -407,8 +438,8 @@ fn attach_tcx(program: &mut SchedClassifier, name: &str, pin: &PathBuf) -> Resul
         // Its interface is gone; the number has been given to another.
         std::fs::remove_file(pin)?;
     }
-    let options = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = program.attach_with_options(name, TcAttachType::Ingress, options)?;
+    let first = || TcAttachOptions::TcxOrder(LinkOrder::first());
+    let id = when_free(|| program.attach_with_options(name, TcAttachType::Ingress, first()))?;
     let link: FdLink = program.take_link(id)?.try_into()?;
     link.pin(pin)?;
     Ok(())
@@ -462,6 +493,23 @@ fn undisturbed(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(),
     load()
 }
 
+/// Attaches a program. The kernel gives a place up a little after the pin that kept it has been
+/// removed: until then another program finds the place taken, and the same one itself.
+fn when_free<T>(mut attach: impl FnMut() -> Result<T, ProgramError>) -> Result<T, ProgramError> {
+    let end = clock::now() + PATIENCE;
+    loop {
+        match attach() {
+            Err(ProgramError::SyscallError(error))
+                if matches!(error.io_error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
+                    && clock::now() < end =>
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            attached => return attached,
+        }
+    }
+}
+
 fn unusable(map: &'static str) -> impl Fn(aya::maps::MapError) -> AttachError {
     move |source| AttachError::Map { map, source: Some(source.into()) }
 }
@@ -485,6 +533,9 @@ const PUNT: &str = "masq_punt_xdp";
 
 /// More signals than come while three programs are verified.
 const LOAD_TRIES: usize = 10;
+
+/// How long a place may take to become free.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where the clsact filter is: before all others, under a handle that says "mq".
 const PRIORITY: u16 = 1;

@@ -165,7 +165,7 @@ fn packets_go_through_the_punt_port_and_back() {
         gateway_topology();
         let mut gateway = Simple::start(Attachment::Tcx);
         // The first one waits for two neighbours, and this gateway holds nothing back.
-        gateway.serve("ip netns exec inside ping -c 4 -i 0.2 -W 1 203.0.113.178");
+        gateway.serve("ip netns exec inside ping -c 3 -i 0.2 -w 20 203.0.113.178");
         let counts = gateway.port.counts();
         assert!(counts.received >= 6 && counts.foreign == 0 && counts.nonsense == 0, "{counts:?}");
         run("ping -c 1 -W 1 192.168.1.3");
@@ -210,7 +210,7 @@ fn clsact_serves_where_tcx_is_missing() {
     in_namespaces(|| {
         gateway_topology();
         let mut gateway = Simple::start(Attachment::Clsact);
-        gateway.serve("ip netns exec inside ping -c 4 -i 0.2 -W 1 203.0.113.178");
+        gateway.serve("ip netns exec inside ping -c 3 -i 0.2 -w 20 203.0.113.178");
         let lan = gateway.router.mirror().links().named("lan").unwrap().index;
         gateway.programs.attach_ingress(lan, "lan", true).unwrap();
         let filters = run("tc filter show dev lan ingress");
@@ -314,6 +314,25 @@ fn a_link_left_on_a_vanished_interface_is_replaced() {
         programs.attach_ingress(first, "uplink", true).unwrap();
         let (_, attached) = SchedClassifier::query_tcx("uplink", TcAttachType::Ingress).unwrap();
         assert_eq!(attached.len(), 1);
+    });
+}
+
+#[test]
+fn an_interface_that_has_the_name_of_another_by_now_is_left_alone() {
+    in_namespaces(|| {
+        run_all("ip link add uplink type bridge\n ip link add spare type bridge");
+        let index = sys::interface_index("uplink").unwrap();
+        run_all("ip link set uplink name old\n ip link set spare name uplink");
+        for attachment in [Attachment::Tcx, Attachment::Clsact] {
+            let mut programs = Programs::load(pins(), layout(), attachment).unwrap();
+            let error = programs.attach_ingress(index, "uplink", false).unwrap_err();
+            assert!(matches!(error, AttachError::Renamed { .. }), "{error}");
+            for name in ["old", "uplink"] {
+                let attached = SchedClassifier::query_tcx(name, TcAttachType::Ingress).unwrap().1;
+                assert_eq!(attached.len(), 0, "{name}");
+                assert!(!run(&format!("tc qdisc show dev {name}")).contains("clsact"));
+            }
+        }
     });
 }
 

@@ -4,7 +4,6 @@
 //! daemon's without an instant in which there is none, and a program of somebody else is never
 //! replaced, since the kernel gives an interface's place to one link or program at a time.
 
-use core::time::Duration;
 use std::path::Path;
 
 use aya::Ebpf;
@@ -12,8 +11,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
 
-use super::{AttachError, Failure, Programs, undisturbed};
-use crate::clock;
+use super::{AttachError, Failure, Programs, undisturbed, when_free};
 
 impl Programs {
     /// Attaches `masq_xdp` to an interface, or replaces what a predecessor attached there. After an
@@ -54,28 +52,10 @@ pub(super) fn attach_xdp(program: &mut Xdp, index: u32, pin: &Path) -> Result<()
         }
         std::fs::remove_file(pin)?;
     }
-    let id = attach_when_free(program, index)?;
+    let id = when_free(|| program.attach_to_if_index(index, XdpMode::Driver))?;
     let link: FdLink = program.take_link(id)?.try_into()?;
     link.pin(pin)?;
     Ok(())
-}
-
-/// The kernel gives a place up a little after the pin that kept it has been removed.
-fn attach_when_free(
-    program: &mut Xdp,
-    index: u32,
-) -> Result<aya::programs::xdp::XdpLinkId, ProgramError> {
-    let end = clock::now() + PATIENCE;
-    loop {
-        match program.attach_to_if_index(index, XdpMode::Driver) {
-            Err(ProgramError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::EBUSY) && clock::now() < end =>
-            {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            attached => return attached,
-        }
-    }
 }
 
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {
@@ -84,6 +64,3 @@ pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, Pro
 
 /// The name of the program in the object.
 const XDP: &str = "masq_xdp";
-
-/// How long a place may take to become free.
-const PATIENCE: Duration = Duration::from_millis(50);

@@ -16,6 +16,8 @@ pub struct Segments {
     pub reordered: u64,
     /// How many it received.
     pub received: u64,
+    /// Of those it sent: not acknowledged yet.
+    pub unacknowledged: u64,
 }
 
 impl Segments {
@@ -32,11 +34,13 @@ impl Segments {
             retransmitted: word(TOTAL_RETRANS),
             reordered: word(REORD_SEEN),
             received: word(SEGS_IN),
+            unacknowledged: word(UNACKED),
         })
     }
 }
 
 // Where the members are in `struct tcp_info` of linux/tcp.h, counted in words.
+const UNACKED: usize = 6;
 const TOTAL_RETRANS: usize = 25;
 const SEGS_OUT: usize = 34;
 const SEGS_IN: usize = 35;

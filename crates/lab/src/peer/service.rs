@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::Segments;
 use crate::error::Context;
 use crate::stop::Stop;
 use crate::{Host, Result};
@@ -114,6 +115,13 @@ impl Service {
     #[must_use]
     pub fn seen(&self) -> Vec<SocketAddr> {
         lock(&self.state.seen).clone()
+    }
+
+    /// Whether all that it said on its connections has been acknowledged.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let quiet = |open: &TcpStream| Segments::of(open).is_ok_and(|s| s.unacknowledged == 0);
+        lock(&self.state.open).values().all(quiet)
     }
 
     /// The addresses of its peers, each once, in order of appearance.

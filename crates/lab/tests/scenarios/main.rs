@@ -163,9 +163,8 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
             None => Gateway::kernel(lab)?,
             Some(options) => Gateway::masq(lab, options)?,
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.run)(lab, &mut gateway)));
-        let verdict = outcome.map(|result| {
-            result?;
+        let verdict = catch_unwind(AssertUnwindSafe(|| {
+            (scenario.run)(lab, &mut gateway)?;
             lab.outside.check_leaks()?;
             assert!(lab.outside.count() > 0, "the capture saw the scenario");
             if scenario.packets > 0 && nat != Nat::Kernel {
@@ -175,10 +174,12 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
                 // None if the scenario itself has stopped it.
                 let ended = daemon.process().and_then(Running::ended);
                 assert_eq!(ended, None, "the daemon runs to the end");
-                assert!(!daemon.log().contains(" ERROR "), "the daemon logged no error");
+                let log = daemon.log();
+                let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
+                assert!(errors.is_empty(), "the daemon logged no error: {errors:#?}");
             }
             Ok(())
-        });
+        }));
         if !matches!(verdict, Ok(Ok(()))) {
             eprintln!("{}", gateway.report());
         }
