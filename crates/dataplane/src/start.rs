@@ -104,11 +104,7 @@ impl Start {
         let sockets = sockets::in_use().unwrap_or_default();
         let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
         let readers = (Reader::new(memory.table.clone())?, engine.table().totals());
-        let router = adopt_next_hops(
-            Router::new(mirror.clone(), memory.next_hops.len()),
-            &memory,
-            matches!(configuration.fast_path(), FastPath::Auto | FastPath::Xdp),
-        );
+        let router = adopt_next_hops(Router::new(mirror.clone(), memory.next_hops.len()), &memory);
 
         let (commands, for_worker) = waking_channel().map_err(channel())?;
         let (wishes, from_worker) = waking_channel().map_err(channel())?;
@@ -286,6 +282,7 @@ impl Start {
         let secret = Secret::from_bytes(random()?);
         let (writer, inheritance) = inherit::take_over(table, now.as_nanos(), secret);
         inheritance.tell();
+        memory.table.header().clock.set_tick(clock::tick_ns());
         let seed = match self.options.seed {
             Some(seed) => seed,
             None => random()?,
@@ -319,16 +316,12 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
         .map_err(|error| StartError::system("get random numbers")(error.into()))
 }
 
-/// Takes over the next hops of a predecessor; what cannot be told is emptied. Unless `redirects` from
-/// XDP may go on, they end here, before XDP does.
-fn adopt_next_hops(mut router: Router, memory: &SharedMemory, redirects: bool) -> Router {
+/// Takes over the next hops of a predecessor; what cannot be told is emptied.
+fn adopt_next_hops(mut router: Router, memory: &SharedMemory) -> Router {
     router.set_now(clock::now());
     for (number, entry) in memory.next_hops.iter().enumerate().skip(1) {
         let old = entry.load().unwrap_or_default();
         let id = NextHopId(number as u16);
-        if old.xdp && !redirects {
-            entry.store(&NextHopValue { xdp: false, ..old });
-        }
         if old.state != NextHopState::Empty && !router.adopt(id, &old) {
             router.forget(id);
             let generation = old.generation.wrapping_add(1);

@@ -51,8 +51,6 @@ pub(crate) enum Command {
     Picture(Box<Mirror>),
     /// A new policy; the answer says what it means for the sessions.
     Apply(Box<Policy>, Option<PlanSender>),
-    /// The links that take what XDP redirects to them; the answer says that the programs know.
-    Redirects(BTreeSet<u32>, Sender<()>),
     /// The ports that the host's own sockets use.
     Sockets(BTreeSet<HostPort>),
     /// A look at the engine, which must be short.
@@ -240,11 +238,6 @@ impl Worker {
                 Ok(Command::Apply(policy, answer)) => {
                     self.engine.apply(*policy);
                     self.asking.extend(answer);
-                }
-                Ok(Command::Redirects(links, known)) => {
-                    self.router.set_redirects(links);
-                    self.tell_next_hops(now);
-                    let _ = known.send(());
                 }
                 Ok(Command::Sockets(ports)) => {
                     self.sockets.ports.clone_from(&ports);

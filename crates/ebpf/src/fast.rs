@@ -17,6 +17,7 @@
 //!   the header   options                                                Options
 //!                lengths or header checksum wrong                       Malformed
 //!                time to live 1 or less                                 Ttl
+//!                the checksum's zero is the one that nobody computes    Zero
 //!   transport    neither TCP, UDP nor echo                              Protocol
 //!                lengths wrong                                          Malformed
 //!                SYN alone: a connection that is over may begin anew    Opening
@@ -45,7 +46,6 @@
 //! it does not keep the session alive (RFC 7857 §7.1). One with that very number goes to the engine.
 //! So nobody off the path can have the engine look at resets, and no reset that counts is missed.
 
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use masq_flow::index::Hit;
 use masq_flow::punt::PuntReason;
 use masq_flow::{Flags, Ready, Stay, Ticket, Translation};
@@ -54,7 +54,7 @@ use crate::bytes::Bytes;
 use crate::parse::{Kind, Packet};
 use crate::tokens::Price;
 use crate::transport::{self, Transport};
-use crate::{maps, table};
+use crate::{clock, maps};
 
 /// The circumstances in which a packet arrived.
 #[derive(Clone, Copy)]
@@ -106,6 +106,10 @@ pub(crate) fn judge<B: Bytes>(
     if header.ttl() <= 1 {
         return Err(PuntReason::Ttl);
     }
+    // Nobody computes this one: see `transport`.
+    if header.checksum() == 0xffff {
+        return Err(PuntReason::Zero);
+    }
     let transport = transport::read(bytes, arrival, packet, hit, &translation)?;
     let hop = maps::next_hop(translation.next_hop).and_then(masq_flow::NextHop::ready);
     let Some(hop) = hop else { return Err(PuntReason::NextHop) };
@@ -116,7 +120,7 @@ pub(crate) fn judge<B: Bytes>(
     if longest > hop.mtu {
         return Err(PuntReason::Mtu);
     }
-    if hit.record.activity.must_follow(hit.direction, now) {
+    if hit.record.activity.must_follow(hit.direction, || clock::now(hit.header)) {
         return Err(PuntReason::Order);
     }
     Ok(Way { translation, transport, hop })
@@ -133,7 +137,7 @@ fn record_speaks_for(arrival: &Arrival, hit: &Hit<'_>) -> Result<Translation, Pu
     if !hit.is_current() || flags.contains(Flags::PUNT) {
         return Err(PuntReason::Session);
     }
-    if epoch < table::min_epoch() {
+    if epoch < hit.header.min_epoch() {
         return Err(PuntReason::Stale);
     }
     if interface != arrival.ifindex && interface != 0 {
@@ -183,7 +187,7 @@ pub(crate) fn ticket(hit: &Hit<'_>, why: PuntReason, frames: u16, segment: bool)
         | PuntReason::Options
         | PuntReason::Order
         | PuntReason::Reset
-        | PuntReason::Zero => Stay::Brief(now()),
+        | PuntReason::Zero => Stay::Brief(clock::now(hit.header)),
         // The way may be what keeps it.
         PuntReason::Hairpin
         | PuntReason::IcmpError
@@ -199,12 +203,6 @@ pub(crate) fn ticket(hit: &Hit<'_>, why: PuntReason, frames: u16, segment: bool)
     };
     let number = hit.record.activity.punt(hit.direction, frames, stay);
     Some(Ticket { slot: hit.slot, direction: hit.direction, number, segment })
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper only reads the clock.
-    unsafe { bpf_ktime_get_coarse_ns() }
 }
 
 /// The IPv4 header of everything on the fast path.

@@ -62,7 +62,7 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
         return drop(EarlyDrop::Truncated);
     };
     let settings = maps::settings();
-    let hit = table::find(&packet);
+    let hit = table::header().and_then(|header| table::find(header, &packet));
     let fast = SettingsFlags::from_bits_retain(settings.flags).contains(SettingsFlags::FAST_PATH);
     let (why, price) = match (&hit, fast) {
         (Some(hit), true) => match tc::forward(skb, start, &packet, hit) {
@@ -111,11 +111,10 @@ enum Side {
 impl Side {
     #[inline(always)]
     fn of(interface: &Interface) -> Option<Self> {
-        match Role::new(interface.role)? {
-            Role::Inside => Some(Self::Inside),
-            Role::Outside => Some(Self::Outside),
-            Role::Neither => None,
-        }
+        Role::new(interface.role).map(|role| match role {
+            Role::Inside => Self::Inside,
+            Role::Outside => Self::Outside,
+        })
     }
 }
 

@@ -17,6 +17,7 @@
 #![no_main]
 
 mod bytes;
+mod clock;
 mod counters;
 mod fast;
 mod ingress;

@@ -4,8 +4,9 @@
 //! outlive it, and so does what it wrote into them.
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, XskMap};
+use aya_ebpf::maps::{Array, DevMapHash, HashMap, LruHashMap, PerCpuArray, XskMap};
 use masq_flow::maps::{
     AddressFlags, Counter, EarlyDrop, INTERFACE_PLACES, Interface, MAX_ADDRESSES, MAX_QUEUES,
     MAX_SOURCES, Settings, TokenBucket,
@@ -13,6 +14,7 @@ use masq_flow::maps::{
 use masq_flow::owned::{Owned, Shared};
 use masq_flow::{Bucket, Header, Layout, NextHop, NextHopId, Record};
 use masq_wire::Protocol;
+use zerocopy::transmute;
 
 /// The table's size unless the daemon says otherwise.
 const LAYOUT: Layout = Layout::for_sessions(Layout::DEFAULT_SESSIONS);
@@ -34,6 +36,9 @@ static OWNED: Array<Owned> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map(name = "MASQ_ADDRESSES")]
 static ADDRESSES: HashMap<u32, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
+
+#[map(name = "MASQ_DEVICES")]
+static DEVICES: DevMapHash = DevMapHash::with_max_entries(INTERFACE_PLACES, 0);
 
 #[map(name = "MASQ_INTERFACES")]
 static INTERFACES: Array<Interface> = Array::with_max_entries(INTERFACE_PLACES, 0);
@@ -71,9 +76,12 @@ pub(crate) fn interface(ifindex: u32) -> Option<Interface> {
         let interface = INTERFACES.get_ptr(place)?;
         // SAFETY: the look-up returned a valid, aligned value.
         if unsafe { (&raw const (*interface).index).read_volatile() } == ifindex {
-            // SAFETY: as above. The daemon replaces values whole; a reader that meets a replacement
-            // in the middle sees a mixture of an interface's old and new properties.
-            return Some(unsafe { interface.read_volatile() });
+            // Byte by byte it would take longer than the look-up.
+            let words: *const [u64; size_of::<Interface>() / size_of::<u64>()] = interface.cast();
+            // SAFETY: as above; values of maps are aligned for words. The daemon replaces them whole; a
+            // reader that meets a replacement in the middle sees a mixture of an interface's old and
+            // new properties.
+            return Some(transmute!(unsafe { words.read_volatile() }));
         }
     }
     None
@@ -105,6 +113,13 @@ pub(crate) fn owns_protocol(protocol: u8) -> bool {
         Some(owned) => owned.has_protocol(Protocol(protocol)),
         None => false,
     }
+}
+
+/// Has the frame under the program's hands redirected to an interface; none if that takes no
+/// redirects. The kernel does so when the program has ended with the answer.
+#[inline(always)]
+pub(crate) fn redirect(ifindex: u32) -> Option<u32> {
+    DEVICES.redirect(ifindex, u64::from(XDP_PASS)).ok()
 }
 
 /// A next hop.

@@ -4,14 +4,14 @@
 //! is left to hardware, so it is mended directly; and since it makes the header's sum what it was, a
 //! sum over the whole packet that a driver has computed stays right.
 
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use masq_flow::index::Hit;
 use masq_flow::key::unpack_ports;
-use masq_wire::checksum::Delta;
+use masq_wire::checksum::{Delta, never_zero};
 use masq_wire::icmp::offset;
 use zerocopy::network_endian::U16;
 
 use crate::bytes::Bytes;
+use crate::clock;
 use crate::fast::{Arrival, HEADER_LENGTH, Way};
 use crate::parse::{Header, Packet};
 use crate::transport::{Kind, Note};
@@ -22,11 +22,7 @@ pub(crate) fn headers<B: Bytes>(bytes: B, start: usize, packet: &Packet, way: &W
     let header = packet.header;
     let to = &way.translation;
     let (ttl, protocol) = (header.ttl(), header.protocol());
-    let time = Delta::of_u16(
-        u16::from_be_bytes([ttl, protocol]),
-        u16::from_be_bytes([ttl.wrapping_sub(1), protocol]),
-    );
-    let checksum = to.address_delta.combine(time).apply(header.checksum());
+    let checksum = to.address_delta.apply_with(Delta::TTL_DECREMENTED, header.checksum());
     let [high, low] = checksum.to_be_bytes();
     let third = u32::from_ne_bytes([ttl.wrapping_sub(1), protocol, high, low]);
     bytes.write(start + Header::TAIL, [third, to.source, to.destination])?;
@@ -49,11 +45,13 @@ pub(crate) fn headers<B: Bytes>(bytes: B, start: usize, packet: &Packet, way: &W
 #[inline(always)]
 pub(crate) fn checksum<B: Bytes>(bytes: B, start: usize, way: &Way) -> Option<()> {
     let (to, transport) = (&way.translation, &way.transport);
-    let both = to.address_delta.combine(to.port_delta);
-    let checksum = match transport.kind {
-        Kind::EchoReply | Kind::EchoRequest => to.port_delta.apply(transport.checksum),
-        Kind::Tcp => both.apply(transport.checksum),
-        Kind::Udp => both.apply_udp(transport.checksum),
+    let both = || to.address_delta.apply_with(to.port_delta, transport.checksum);
+    let checksum = match (transport.kind, transport.checksum) {
+        (Kind::EchoReply | Kind::EchoRequest, before) => to.port_delta.apply(before),
+        (Kind::Udp, 0) => 0,
+        // Where 0xffff comes in for zero, it goes out for zero if nothing has changed.
+        (Kind::Udp, _) => never_zero(both()),
+        (Kind::Tcp, _) => both(),
     };
     bytes.write(start + HEADER_LENGTH + transport.kind.checksum_at(), U16::new(checksum))
 }
@@ -71,8 +69,7 @@ pub(crate) fn stamp(hit: &Hit<'_>, arrival: &Arrival, packet: &Packet, way: &Way
     };
     let now = match way.transport.note {
         Note::Nothing => activity.last_seen(direction),
-        // SAFETY: the helper only reads the clock.
-        Note::Seen | Note::Tcp(_) => unsafe { bpf_ktime_get_coarse_ns() },
+        Note::Seen | Note::Tcp(_) => clock::now(hit.header),
     };
     activity.stamp_several(now, direction, 1 + more, length, mark);
 }

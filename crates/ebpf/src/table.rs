@@ -1,7 +1,7 @@
 //! The flow table, as the programs see it: look-ups in array maps.
 
 use masq_flow::index::{self, Hit, Source};
-use masq_flow::{Bucket, Record, Slot, Ticket};
+use masq_flow::{Bucket, Header, Record, Slot, Ticket};
 
 use crate::maps::{HEADER, INDEX, RECORDS};
 use crate::parse::Packet;
@@ -21,14 +21,19 @@ impl Source for Maps {
     }
 }
 
+/// What the table says of itself.
+#[inline(always)]
+pub(crate) fn header() -> Option<&'static Header> {
+    HEADER.get(0)
+}
+
 /// The session that a packet belongs to.
 #[inline(always)]
-pub(crate) fn find(packet: &Packet) -> Option<Hit<'static>> {
+pub(crate) fn find(header: &'static Header, packet: &Packet) -> Option<Hit<'static>> {
     if !packet.kind.has_tuple() {
         return None;
     }
-    let header = HEADER.get(0)?;
-    index::find(&Maps, header.buckets(), header.secret(), &packet.key)
+    index::find(&Maps, header, &packet.key)
 }
 
 /// Notes that a packet of a session has come back from the worker.
@@ -36,14 +41,5 @@ pub(crate) fn find(packet: &Packet) -> Option<Hit<'static>> {
 pub(crate) fn give_back(ticket: Ticket) {
     if let Some(record) = RECORDS.get(ticket.slot.index()) {
         record.activity.give_back(ticket);
-    }
-}
-
-/// Sessions of an earlier epoch are left to the engine.
-#[inline(always)]
-pub(crate) fn min_epoch() -> u32 {
-    match HEADER.get(0) {
-        Some(header) => header.min_epoch(),
-        None => u32::MAX,
     }
 }

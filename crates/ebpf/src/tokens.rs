@@ -6,9 +6,9 @@
 //! elsewhere.
 
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use masq_flow::maps::{Settings, TokenBucket};
 
+use crate::clock;
 use crate::maps::TOKENS;
 
 /// What a packet may cost.
@@ -36,8 +36,7 @@ pub(crate) fn charge(settings: &Settings, source: u32, price: Price) -> bool {
     };
     let rate = settings.miss_rate.saturating_mul(parts);
     let burst = settings.miss_burst.saturating_mul(parts);
-    // SAFETY: the helper only reads the clock.
-    let now = unsafe { bpf_ktime_get_coarse_ns() };
+    let now = clock::asked();
     match TOKENS.get_ptr_mut(source) {
         // SAFETY: the look-up returned a valid, aligned value. Two processors may charge one source
         // at once and lose a charge, which is cheaper than a lock.

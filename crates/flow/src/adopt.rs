@@ -73,13 +73,11 @@ impl Writer {
     pub fn adopt(memory: Memory, now_ns: u64) -> Result<(Self, Adoption), HeaderError> {
         let layout = memory.layout();
         memory.header().check(layout)?;
-        memory.header().upgrade();
-        let secret = memory.header().secret();
         let slots = Slots::new(layout.slots);
         let occupied = Bits::new(layout.slots as usize);
         let tally = Tally::adopt(&memory);
         let absent = Cell::new(None);
-        let mut writer = Self { memory, secret, slots, occupied, tally, absent };
+        let mut writer = Self { memory, slots, occupied, tally, absent };
         let mut adoption = Adoption::default();
 
         writer.adopt_records(now_ns, &mut adoption);

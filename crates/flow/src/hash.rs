@@ -1,14 +1,8 @@
-//! The keyed hash of the index: SipHash-1-3 of a tuple's bytes.
+//! A secret, and what is made of it: SipHash-1-3, for everything that strangers choose and nobody is
+//! to foresee.
 //!
-//! A remote host chooses the ports and addresses it sends from. With a hash that it can compute it
-//! would fill chosen buckets until their owners are refused, so the hash has a secret, drawn when
-//! the table is formatted and kept in its header. SipHash-1-3 is what Rust's own hash maps use
-//! against the same attack.
-//!
-//! The message is the tuple as it lies in a packet: source address, destination address, source
-//! port, destination port, protocol. That is 13 bytes for IPv4 and 37 for IPv6, which fill two and
-//! five words with the length that SipHash puts in the last byte. The loops have constant bounds and
-//! nothing in them can fail, as the BPF verifier wants it.
+//! It is what Rust's own hash maps use against the same attack. The keys of the flow table's hash are
+//! drawn by it ([`multilinear`](crate::multilinear)), and the engine's own indexes are hashed by it.
 
 /// The secret of the hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,15 +25,8 @@ impl Secret {
         Self { k0: value as u64, k1: (value >> 64) as u64 }
     }
 
-    /// The two words of the secret.
-    #[inline(always)]
-    #[must_use]
-    pub const fn words(self) -> (u64, u64) {
-        (self.k0, self.k1)
-    }
-
-    /// SipHash-1-3 of a message that is already cut into words, the last with its length byte.
-    #[inline(always)]
+    /// SipHash-1-3 of a message that is already cut into words.
+    #[inline]
     #[must_use]
     pub fn hash<const N: usize>(self, message: [u64; N]) -> u64 {
         let mut state = State {
@@ -76,7 +63,7 @@ struct State {
 }
 
 impl State {
-    #[inline(always)]
+    #[inline]
     const fn round(&mut self) {
         self.v0 = self.v0.wrapping_add(self.v1);
         self.v1 = self.v1.rotate_left(13) ^ self.v0;

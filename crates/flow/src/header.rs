@@ -1,4 +1,4 @@
-//! The header of the table: who made it, how large it is, and its secret.
+//! The header of the table: who made it, how large it is, the keys of its hash, and the time.
 //!
 //! A table outlives the program that made it, so a later program must be able to tell that it is
 //! not its own. [`Header::check`] does that before anything else is read.
@@ -6,7 +6,10 @@
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bucket::Bucket;
+use crate::clock::Clock;
+#[cfg(any(feature = "std", test))]
 use crate::hash::Secret;
+use crate::multilinear::Keys;
 use crate::record::Record;
 #[cfg(any(feature = "std", test))]
 use crate::word::release;
@@ -23,9 +26,12 @@ pub struct Header {
     bucket_size: Word32,
     slots: Word32,
     buckets: Word32,
-    secret: [Word64; 2],
     min_epoch: Word32,
-    reserved: [Word32; 3],
+    reserved: Word32,
+    /// What the programs know of the time, written by them.
+    pub clock: Clock,
+    /// The keys of the index's hash.
+    pub(crate) keys: Keys,
     /// Counters, written by the table's owner only.
     pub(crate) counts: Counts,
     /// What ended sessions carried; see `totals`.
@@ -33,7 +39,7 @@ pub struct Header {
     rest: [Word64; 7],
 }
 
-const _: () = assert!(size_of::<Header>() == 256);
+const _: () = assert!(size_of::<Header>() == 384);
 
 #[derive(Default, FromBytes, IntoBytes)]
 #[repr(C)]
@@ -63,19 +69,7 @@ impl Header {
     /// "masqflow".
     const MAGIC: u64 = u64::from_le_bytes(*b"masqflow");
     /// Raised whenever the meaning of any word of the table changes.
-    ///
-    /// 1 had no tickets (see `order`); where they are it had zeros, which say that none is missing. It
-    /// chose other buckets; adoption enters in the right ones what it does not find there. So a table
-    /// of that version is one of this.
-    const VERSION: u32 = 2;
-    const OLDEST_VERSION: u32 = 1;
-
-    /// The secret of the hash.
-    #[inline(always)]
-    #[must_use]
-    pub fn secret(&self) -> Secret {
-        Secret::new(self.secret[0].load(), self.secret[1].load())
-    }
+    const VERSION: u32 = 3;
 
     /// The number of buckets.
     #[inline(always)]
@@ -108,7 +102,7 @@ impl Header {
             return Err(HeaderError::Foreign { magic });
         }
         let version = self.version.load();
-        if !(Self::OLDEST_VERSION..=Self::VERSION).contains(&version) {
+        if version != Self::VERSION {
             return Err(HeaderError::Version { found: version, known: Self::VERSION });
         }
         let sizes = [&self.header_size, &self.record_size, &self.bucket_size].map(Word32::load);
@@ -147,11 +141,6 @@ impl Header {
         self.min_epoch.store(epoch);
     }
 
-    /// Makes a table that passed the [check](Self::check) one of this version.
-    pub(crate) fn upgrade(&self) {
-        self.version.store(Self::VERSION);
-    }
-
     /// Writes a new header; the magic comes last, so that a half-made one is foreign.
     pub(crate) fn format(&self, layout: Layout, secret: Secret) {
         self.magic.store(0);
@@ -163,10 +152,9 @@ impl Header {
         self.bucket_size.store(bucket_size);
         self.slots.store(layout.slots);
         self.buckets.store(layout.buckets);
-        let (k0, k1) = secret.words();
-        self.secret[0].store(k0);
-        self.secret[1].store(k1);
         self.min_epoch.store(0);
+        self.clock.set_tick(0);
+        self.keys.draw(secret);
         self.counts.clear();
         self.retired.clear();
         release();
@@ -361,21 +349,16 @@ mod tests {
 
         header.format(layout, Secret::new(1, 2));
         assert_eq!(header.check(layout), Ok(()));
-        assert_eq!(header.secret(), Secret::new(1, 2));
-        header.version.store(1);
-        assert_eq!(header.check(layout), Ok(()), "an older one that can be gone on with");
-        header.upgrade();
-        assert_eq!(header.version.load(), 2);
 
         let other = Layout::for_sessions(128);
         let wrong = Err(HeaderError::Layout { found: layout, expected: other });
         assert_eq!(header.check(other), wrong);
         header.record_size.store(256);
         assert!(matches!(header.check(layout), Err(HeaderError::Sizes { .. })));
-        header.version.store(0);
-        assert!(matches!(header.check(layout), Err(HeaderError::Version { found: 0, .. })));
-        header.version.store(9);
-        assert_eq!(header.check(layout), Err(HeaderError::Version { found: 9, known: 2 }));
+        for found in [0, 2, 4] {
+            header.version.store(found);
+            assert_eq!(header.check(layout), Err(HeaderError::Version { found, known: 3 }));
+        }
         header.unformat();
         assert!(!header.is_formatted());
     }

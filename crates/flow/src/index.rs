@@ -16,7 +16,7 @@
 
 use crate::bucket::{Bucket, Entry, Slot};
 use crate::direction::Direction;
-use crate::hash::Secret;
+use crate::header::Header;
 use crate::key::Key;
 use crate::record::Record;
 
@@ -37,6 +37,8 @@ pub struct Hit<'a> {
     pub direction: Direction,
     /// The record.
     pub record: &'a Record,
+    /// The table that it is in.
+    pub header: &'a Header,
     sequence: u32,
 }
 
@@ -58,32 +60,33 @@ impl Hit<'_> {
 #[inline(always)]
 pub fn find<'a, S: Source + ?Sized, K: Key>(
     source: &'a S,
-    buckets: u32,
-    secret: Secret,
+    header: &'a Header,
     key: &K,
 ) -> Option<Hit<'a>> {
-    let place = Place::new(key.hash(secret), buckets);
-    match find_in(source, place.first, place.fingerprint, key) {
+    let place = Place::new(key.hash(&header.keys), header.buckets());
+    match find_in(source, header, place.first, place.fingerprint, key) {
         Some(hit) => Some(hit),
-        None => find_in(source, place.second(), place.fingerprint, key),
+        None => find_in(source, header, place.second(), place.fingerprint, key),
     }
 }
 
 #[inline(always)]
 fn find_in<'a, S: Source + ?Sized, K: Key>(
     source: &'a S,
+    header: &'a Header,
     bucket: u32,
     fingerprint: u32,
     key: &K,
 ) -> Option<Hit<'a>> {
-    let entry = source.bucket(bucket)?.first(fingerprint)?;
-    verify(source, entry, key)
+    let entry = source.bucket(bucket)?.find(fingerprint)?;
+    verify(source, header, entry, key)
 }
 
 /// Compares the record behind an entry with the tuple.
 #[inline(always)]
 pub(crate) fn verify<'a, S: Source + ?Sized, K: Key>(
     source: &'a S,
+    header: &'a Header,
     entry: Entry,
     key: &K,
 ) -> Option<Hit<'a>> {
@@ -95,6 +98,7 @@ pub(crate) fn verify<'a, S: Source + ?Sized, K: Key>(
         slot,
         direction,
         record,
+        header,
         sequence,
     })
 }
@@ -144,6 +148,7 @@ pub(crate) const fn other_bucket(bucket: u32, fingerprint: u32, buckets: u32) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::Secret;
 
     #[test]
     fn each_bucket_leads_to_the_other() {

@@ -9,14 +9,14 @@ use masq_wire::Tuple;
 
 use crate::bucket::Slot;
 use crate::direction::Direction;
-use crate::hash::Secret;
 use crate::index::Source;
+use crate::multilinear::Keys;
 use crate::record::Record;
 
 /// A tuple as it lies in a packet, ready to be hashed and compared with records.
 pub trait Key {
     /// The hash that chooses buckets and fingerprint.
-    fn hash(&self, secret: Secret) -> u64;
+    fn hash(&self, keys: &Keys) -> u64;
 
     /// Whether packets with this tuple travel in `direction` of the session in `record`, which
     /// begins at `slot`.
@@ -47,8 +47,8 @@ pub struct Key4 {
 
 impl Key for Key4 {
     #[inline(always)]
-    fn hash(&self, secret: Secret) -> u64 {
-        secret.hash([pair(self.source, self.destination), last(self.ports, self.protocol, 13)])
+    fn hash(&self, keys: &Keys) -> u64 {
+        keys.hash([self.source, self.destination, self.ports, u32::from(self.protocol)])
     }
 
     #[inline(always)]
@@ -80,16 +80,10 @@ pub struct Key6 {
 
 impl Key for Key6 {
     #[inline(always)]
-    fn hash(&self, secret: Secret) -> u64 {
+    fn hash(&self, keys: &Keys) -> u64 {
         let [s0, s1, s2, s3] = self.source;
         let [d0, d1, d2, d3] = self.destination;
-        secret.hash([
-            pair(s0, s1),
-            pair(s2, s3),
-            pair(d0, d1),
-            pair(d2, d3),
-            last(self.ports, self.protocol, 37),
-        ])
+        keys.hash([s0, s1, s2, s3, d0, d1, d2, d3, self.ports, u32::from(self.protocol)])
     }
 
     #[inline(always)]
@@ -143,10 +137,10 @@ impl AnyKey {
 
 impl Key for AnyKey {
     #[inline]
-    fn hash(&self, secret: Secret) -> u64 {
+    fn hash(&self, keys: &Keys) -> u64 {
         match self {
-            Self::V4(key) => key.hash(secret),
-            Self::V6(key) => key.hash(secret),
+            Self::V4(key) => key.hash(keys),
+            Self::V6(key) => key.hash(keys),
         }
     }
 
@@ -225,15 +219,4 @@ fn matches_nat64<S: Source + ?Sized>(
         && record.wide_addresses(rest, direction)
             == ([key.source, 0, 0, 0], [key.destination, 0, 0, 0])
         && record.ports(direction) == key.ports
-}
-
-#[inline(always)]
-fn pair(low: u32, high: u32) -> u64 {
-    u64::from(low) | u64::from(high) << 32
-}
-
-/// The last word of a message: the bytes that remain, and in the last byte its length.
-#[inline(always)]
-fn last(ports: u32, protocol: u8, length: u64) -> u64 {
-    u64::from(ports) | u64::from(protocol) << 32 | length << 56
 }

@@ -8,7 +8,7 @@
 //!            one Header             Buckets of 64 bytes            Records of 128 bytes
 //!   ┌─────────────────────────┐   ┌──────────────────────┐      ┌──────────────────────────┐
 //!   │ magic, sizes            │   │ fingerprint, slot    │ ───► │ line 1: what was decided │
-//!   │ secret of the hash      │   │ … eight entries      │      ├──────────────────────────┤
+//!   │ keys of the hash, clock │   │ … eight entries      │      ├──────────────────────────┤
 //!   │ minimum epoch, counters │   └──────────────────────┘      │ line 2: what was seen    │
 //!   └─────────────────────────┘     two choices per tuple       └──────────────────────────┘
 //! ```
@@ -35,12 +35,14 @@ pub mod hash;
 pub mod index;
 pub mod key;
 pub mod maps;
+pub mod multilinear;
 pub mod owned;
 pub mod punt;
 pub mod word;
 
 mod activity;
 mod bucket;
+mod clock;
 mod direction;
 mod header;
 mod nexthop;
@@ -71,6 +73,7 @@ mod totals;
 
 pub use activity::{Activity, ActivityLine, SideActivity, TcpMark};
 pub use bucket::{Bucket, Entry, Slot};
+pub use clock::Clock;
 pub use direction::{Direction, PerDirection};
 pub use hash::Secret;
 pub use header::{Header, HeaderError, Layout, TableStats};

@@ -24,6 +24,8 @@ pub const NEXT_HOPS: &str = "MASQ_NEXTHOPS";
 pub const OWNED: &str = "MASQ_OWNED";
 /// The host's addresses: IPv4 address as in a packet → [`AddressFlags`].
 pub const ADDRESSES: &str = "MASQ_ADDRESSES";
+/// The interfaces that take what an XDP program redirects to them, by their numbers.
+pub const DEVICES: &str = "MASQ_DEVICES";
 /// The interfaces that matter: index → [`Interface`].
 pub const INTERFACES: &str = "MASQ_INTERFACES";
 /// The [`Settings`]: one value.
@@ -42,6 +44,8 @@ pub const TOKENS: &str = "MASQ_TOKENS";
 pub enum MapKind {
     /// `BPF_MAP_TYPE_ARRAY`.
     Array,
+    /// `BPF_MAP_TYPE_DEVMAP_HASH`.
+    DevMapHash,
     /// `BPF_MAP_TYPE_HASH`.
     Hash,
     /// `BPF_MAP_TYPE_LRU_HASH`.
@@ -70,13 +74,15 @@ pub struct MapSpec {
 }
 
 /// Every map there is.
-pub const ALL: [MapSpec; 12] = [
+pub const ALL: [MapSpec; 13] = [
     MapSpec::array::<Header>(HEADER, 1),
     MapSpec::array::<Record>(RECORDS, 0),
     MapSpec::array::<Bucket>(INDEX, 0),
     MapSpec::array::<NextHop>(NEXT_HOPS, NextHop::COUNT),
     MapSpec::array::<Owned>(OWNED, 1),
     MapSpec::plain::<AddressFlags>(ADDRESSES, MapKind::Hash, MAX_ADDRESSES),
+    // An interface and a program to be run there, of which there is none.
+    MapSpec::plain::<[u32; 2]>(DEVICES, MapKind::DevMapHash, INTERFACE_PLACES),
     MapSpec::plain::<Interface>(INTERFACES, MapKind::Array, INTERFACE_PLACES),
     MapSpec::plain::<Settings>(SETTINGS, MapKind::Array, 1),
     MapSpec::plain::<u64>(DROPS, MapKind::PerCpuArray, EarlyDrop::ALL.len() as u32),
@@ -146,6 +152,14 @@ impl Interface {
     /// How many places an interface may be in.
     pub const CHOICES: u32 = 8;
 
+    /// Whether a frame that begins with those bytes is sent to this very interface.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_addressed_by(&self, [a, b, c, d, e, f, ..]: [u8; 8]) -> bool {
+        let [m, n, o, p, q, r] = self.mac;
+        u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]) == u64::from_ne_bytes([m, n, o, p, q, r, 0, 0])
+    }
+
     /// The places where the interface with this number may be: an array that is looked at in so few
     /// of them costs a packet a fifth of what a hash map does, whatever numbers there are.
     #[inline(always)]
@@ -162,8 +176,6 @@ pub enum Role {
     Inside = 1,
     /// The world that sees the outside addresses.
     Outside = 2,
-    /// Neither; packets pass.
-    Neither = 3,
 }
 
 impl Role {
@@ -174,7 +186,6 @@ impl Role {
         match number {
             1 => Some(Self::Inside),
             2 => Some(Self::Outside),
-            3 => Some(Self::Neither),
             _ => None,
         }
     }

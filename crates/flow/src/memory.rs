@@ -20,6 +20,7 @@ use zerocopy::IntoBytes;
 use crate::bucket::{Bucket, Slot};
 use crate::header::{Header, Layout};
 use crate::index::{Place, Source};
+use crate::key::Key;
 use crate::record::Record;
 #[cfg(any(feature = "test-util", test))]
 use crate::word::Word32;
@@ -167,11 +168,11 @@ impl Memory {
         &self.records
     }
 
-    /// Where a tuple with this hash lies.
+    /// Where a tuple lies.
     #[inline]
-    pub(crate) fn place(&self, hash: u64) -> Place {
+    pub(crate) fn place(&self, key: &impl Key) -> Place {
         // `Layout::is_valid` held when the memory was put together.
-        Place::new(hash, self.buckets.len() as u32)
+        Place::new(key.hash(&self.header().keys), self.buckets.len() as u32)
     }
 
     /// The odd neighbour, where a wide record has its addresses.

@@ -75,8 +75,6 @@ pub struct NextHopValue {
     pub ifindex: u32,
     /// A device without link-layer header (tun, ppp, wireguard): the addresses mean nothing.
     pub layer3: bool,
-    /// The interface takes what an XDP program redirects to it.
-    pub xdp: bool,
     /// The largest packet that may be sent to it.
     pub mtu: u32,
     /// Its link-layer address.
@@ -111,7 +109,6 @@ impl NextHop {
 
     const READY: u32 = 1;
     const LAYER3: u32 = 1;
-    const XDP: u32 = 1 << 1;
 
     /// What the fast path needs, if packets can be sent: interface, MTU, and the first twelve bytes
     /// of the frame (none of a device without link-layer header).
@@ -128,7 +125,6 @@ impl NextHop {
             ifindex: self.ifindex.load(),
             mtu: self.mtu.load(),
             layer3: flags & Self::LAYER3 != 0,
-            xdp: flags & Self::XDP != 0,
             addresses: [
                 self.addresses[0].load(),
                 self.addresses[1].load(),
@@ -154,7 +150,6 @@ impl NextHop {
             state: NextHopState::from_word(self.state.load()),
             ifindex: self.ifindex.load(),
             layer3: flags & Self::LAYER3 != 0,
-            xdp: flags & Self::XDP != 0,
             mtu: self.mtu.load(),
             destination: bytes[0],
             source: bytes[1],
@@ -177,8 +172,7 @@ impl NextHop {
         self.state.store(value.state.to_word());
         self.ifindex.store(value.ifindex);
         let layer3 = if value.layer3 { Self::LAYER3 } else { 0 };
-        let xdp = if value.xdp { Self::XDP } else { 0 };
-        self.flags.store(layer3 | xdp);
+        self.flags.store(layer3);
         self.mtu.store(value.mtu);
         self.generation.store(value.generation);
         release();
@@ -195,8 +189,6 @@ pub struct Ready {
     pub mtu: u32,
     /// There is no link-layer header to write.
     pub layer3: bool,
-    /// The interface takes what an XDP program redirects to it.
-    pub xdp: bool,
     /// The first twelve bytes of the frame.
     pub addresses: [u32; 3],
 }
@@ -209,7 +201,6 @@ mod tests {
         state: NextHopState::Ready,
         ifindex: 7,
         layer3: false,
-        xdp: true,
         mtu: 1492,
         destination: [2, 0, 0, 0, 0, 1],
         source: [2, 0, 0, 0, 0, 2],
@@ -241,7 +232,7 @@ mod tests {
         let head: [u8; 12] = zerocopy::transmute!(ready.addresses);
         assert_eq!(head, [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
         assert_eq!((ready.ifindex, ready.mtu), (7, 1492));
-        assert_eq!((ready.layer3, ready.xdp), (false, true));
+        assert!(!ready.layer3);
     }
 
     #[test]

@@ -76,8 +76,7 @@ impl Reader {
     #[must_use]
     pub fn lookup(&self, tuple: &Tuple) -> Option<(Seen, Direction)> {
         let key = AnyKey::new(tuple)?;
-        let header = self.memory.header();
-        let hit = find(&self.memory, header.buckets(), header.secret(), &key)?;
+        let hit = find(&self.memory, self.memory.header(), &key)?;
         let seen = self.get(hit.slot)?;
         (seen.session.arriving(hit.direction) == tuple).then_some((seen, hit.direction))
     }

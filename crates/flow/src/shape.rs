@@ -2,8 +2,7 @@
 //! refusing.
 
 use crate::bucket::Bucket;
-use crate::index::Place;
-use crate::key::{AnyKey, Key as _};
+use crate::key::AnyKey;
 use crate::reader::Reader;
 
 /// The index at some instant.
@@ -51,8 +50,7 @@ impl Reader {
                 let session = self.get(entry.slot()).map(|seen| seen.session);
                 let Some(first) = session.and_then(|session| {
                     let key = AnyKey::new(session.arriving(entry.direction()))?;
-                    let header = self.memory().header();
-                    Some(Place::new(key.hash(header.secret()), header.buckets()).first)
+                    Some(self.memory().place(&key).first)
                 }) else {
                     continue;
                 };

@@ -23,7 +23,7 @@ use crate::direction::{Direction, PerDirection};
 use crate::hash::Secret;
 use crate::header::{Layout, TableStats};
 use crate::index::{Place, other_bucket, verify};
-use crate::key::{AnyKey, Key as _};
+use crate::key::AnyKey;
 use crate::line::Line;
 use crate::memory::Memory;
 use crate::nexthop::NextHopId;
@@ -39,7 +39,6 @@ use crate::totals::{Tally, Totals};
 #[derive(Debug)]
 pub struct Writer {
     pub(crate) memory: Memory,
-    pub(crate) secret: Secret,
     pub(crate) slots: Slots,
     pub(crate) occupied: Bits,
     /// The key that was looked for last and was not there, with its place: who does not find a session
@@ -63,7 +62,6 @@ impl Writer {
         let tally = Tally::adopt(&memory);
         Self {
             memory,
-            secret,
             slots,
             occupied: Bits::new(layout.slots as usize),
             tally,
@@ -316,7 +314,7 @@ impl Writer {
     }
 
     pub(crate) fn place(&self, key: &AnyKey) -> Place {
-        self.memory.place(key.hash(self.secret))
+        self.memory.place(key)
     }
 
     pub(crate) fn record(&self, slot: Slot) -> &Record {
@@ -347,16 +345,14 @@ impl Writer {
 
     /// Where an entry can go, other than the spot that is already promised.
     pub(crate) fn spot(&self, place: Place, promised: Option<Spot>) -> Option<Spot> {
-        let (first, second) = (place.first, place.second());
-        let in_first = self.vacancies(first, promised);
-        let in_second = self.vacancies(second, promised);
-        // The emptier of the two keeps the fullest bucket of the table low.
-        let (bucket, mut vacancies) =
-            if in_second.len() > in_first.len() { (second, in_second) } else { (first, in_first) };
-        match vacancies.next() {
-            Some(place) => Some(Spot { bucket, place }),
-            None => [first, second].into_iter().find_map(|number| self.clear_out(number, promised)),
-        }
+        let both = [place.first, place.second()];
+        // Where it is looked for first, unless that is full. Full buckets are common this way, but
+        // whatever is in one can be moved to another, and few lookups need a second line of memory.
+        let vacant = both.into_iter().find_map(|bucket| {
+            let place = self.vacancies(bucket, promised).best(place.fingerprint)?;
+            Some(Spot { bucket, place })
+        });
+        vacant.or_else(|| both.into_iter().find_map(|number| self.clear_out(number, promised)))
     }
 
     pub(crate) fn enter_one(&self, slot: Slot, direction: Direction, place: Place, spot: Spot) {
@@ -385,7 +381,7 @@ impl Writer {
         let in_first = in_first.map(|place| first.entry(place));
         in_first
             .chain(in_second.map(|place| second.entry(place)))
-            .find_map(|entry| verify(&self.memory, entry, key))
+            .find_map(|entry| verify(&self.memory, self.memory.header(), entry, key))
             .map(|hit| (hit.slot, hit.direction))
     }
 
@@ -456,7 +452,7 @@ impl Writer {
                 return None;
             }
             let other = other_bucket(number, entry.fingerprint(), buckets);
-            let target = self.vacancies(other, promised).next()?;
+            let target = self.vacancies(other, promised).best(entry.fingerprint())?;
             self.bucket(other).set(target, entry);
             crate::word::release();
             bucket.set(place, Entry::VACANT);

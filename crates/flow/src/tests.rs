@@ -164,7 +164,7 @@ fn assert_found(writer: &Writer, slot: Slot, session: &Session) {
 #[track_caller]
 fn assert_tidy(writer: &Writer) {
     let entries: usize =
-        writer.memory().buckets().iter().map(|bucket| 8 - bucket.vacancies().len()).sum();
+        writer.memory().buckets().iter().map(|bucket| 8 - bucket.vacancies().count()).sum();
     assert_eq!(entries, 2 * writer.len());
     let wide = writer.slots().filter(|slot| writer.record(*slot).is_wide()).count();
     let slots = writer.layout().slots as usize;

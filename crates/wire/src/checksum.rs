@@ -25,8 +25,11 @@ use core::net::IpAddr;
 use crate::Protocol;
 
 /// A one's complement sum of 16-bit words (RFC 1071).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sum(u32);
+///
+/// Carries are kept and added in only at the end, and two adjacent words are added as one number, since
+/// the sum is the same (RFC 1071 §2). There is room for four thousand million numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sum(u64);
 
 impl Sum {
     pub const ZERO: Self = Self(0);
@@ -34,35 +37,31 @@ impl Sum {
     #[inline(always)]
     #[must_use]
     pub const fn add_u16(self, word: u16) -> Self {
-        Self(fold_once(self.0) + word as u32)
+        Self(self.0 + word as u64)
     }
 
     #[inline(always)]
     #[must_use]
     pub const fn add_u32(self, words: u32) -> Self {
-        self.add_u16((words >> 16) as u16).add_u16(words as u16)
+        Self(self.0 + words as u64)
     }
 
     /// Adds bytes that begin at an even distance from the start of what is summed; an odd last byte is
     /// padded with zero, so only the last of several pieces may have an odd length.
     #[inline(always)]
     #[must_use]
-    pub const fn add_bytes(self, bytes: &[u8]) -> Self {
-        // 65,535 bytes sum up to less than 2^31: the fold can wait for the end, and longer input is
-        // folded as it comes.
-        let mut sum = fold_once(self.0);
-        let mut at = 0;
-        while at + 1 < bytes.len() {
-            sum += u16::from_be_bytes([bytes[at], bytes[at + 1]]) as u32;
-            if sum >= 1 << 31 {
-                sum = fold_once(sum);
-            }
-            at += 2;
+    pub const fn add_bytes(self, mut bytes: &[u8]) -> Self {
+        let mut sum = self;
+        while let Some((words, rest)) = bytes.split_first_chunk() {
+            sum = sum.add_u32(u32::from_be_bytes(*words));
+            bytes = rest;
         }
-        if at < bytes.len() {
-            sum += (bytes[at] as u32) << 8;
+        match *bytes {
+            [] => sum,
+            [a] => sum.add_u16(u16::from_be_bytes([a, 0])),
+            [a, b] => sum.add_u16(u16::from_be_bytes([a, b])),
+            [a, b, c, ..] => sum.add_u32(u32::from_be_bytes([a, b, c, 0])),
         }
-        Self(sum)
     }
 
     #[inline(always)]
@@ -94,7 +93,9 @@ impl Sum {
     #[inline(always)]
     #[must_use]
     pub const fn fold(self) -> u16 {
-        fold(self.0)
+        let carried = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        let carried = (carried & 0xffff) + (carried >> 16);
+        fold(carried as u32)
     }
 
     /// The checksum field that makes the words summed so far verify.
@@ -130,6 +131,9 @@ pub struct Delta(pub u16);
 impl Delta {
     /// Nothing changes.
     pub const NONE: Self = Self(0);
+
+    /// The time to live is one less: it stands in the upper half of its word, and no borrow leaves it.
+    pub const TTL_DECREMENTED: Self = Self::of_u16(0x0100, 0);
 
     #[inline(always)]
     #[must_use]
@@ -189,6 +193,16 @@ impl Delta {
         !fold(!checksum as u32 + self.0 as u32)
     }
 
+    /// The checksum after both changes: what applying them [combined](Self::combine) gives, in fewer
+    /// steps, for any checksum but 0xffff.
+    #[inline(always)]
+    #[must_use]
+    pub const fn apply_with(self, other: Self, checksum: u16) -> u16 {
+        // Three words: two folds leave no carry. The sum is not that of nothing but zeros, since the
+        // complement of the checksum is none; so a change of nothing restores it.
+        !fold(!checksum as u32 + self.0 as u32 + other.0 as u32)
+    }
+
     /// The UDP checksum after the change: none stays none (RFC 3022 §4.1), and a zero that comes out
     /// is sent as 0xffff (RFC 768).
     #[inline(always)]
@@ -209,8 +223,10 @@ const fn fold(sum: u32) -> u16 {
     fold_once(fold_once(sum)) as u16
 }
 
+/// A UDP checksum that was computed to be zero is sent as 0xffff, since zero says "none" (RFC 768).
 #[inline(always)]
-const fn never_zero(checksum: u16) -> u16 {
+#[must_use]
+pub const fn never_zero(checksum: u16) -> u16 {
     if checksum == 0 { 0xffff } else { checksum }
 }
 
@@ -254,6 +270,14 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_time_to_live_was_its_decrement_is_the_same() {
+        for ttl in 1..=255_u8 {
+            let [old, new] = [ttl, ttl - 1].map(|ttl| u16::from_be_bytes([ttl, 17]));
+            assert_eq!(Delta::of_u16(old, new), Delta::TTL_DECREMENTED);
+        }
+    }
+
+    #[test]
     fn unchanged_words_leave_any_checksum_alone() {
         for checksum in [0x0000, 0x0001, 0xfffe, 0xffff] {
             assert_eq!(Delta::of_u16(0x1234, 0x1234).apply(checksum), checksum);
@@ -277,7 +301,7 @@ mod tests {
 
     #[test]
     fn odd_last_byte_is_padded_with_zero() {
-        assert_eq!(Sum::ZERO.add_bytes(&[1, 2, 3]), Sum::ZERO.add_bytes(&[1, 2, 3, 0]));
+        assert_eq!(Sum::ZERO.add_bytes(&[1, 2, 3]).fold(), 0x0402);
         assert_eq!(Sum::ZERO.add_bytes(&[3]).fold(), 0x0300);
         assert_eq!(Sum::ZERO.add_bytes(&[]).fold(), 0);
     }
@@ -288,6 +312,13 @@ mod tests {
 
         assert_eq!(Sum::ZERO.add_bytes(&bytes[..65_534]).fold(), 0xffff);
         assert_eq!(Sum::ZERO.add_bytes(&bytes[..200_000]).add_bytes(&bytes).fold(), 0xff00);
+    }
+
+    #[test]
+    fn a_sum_of_all_ones_carries_into_every_digit() {
+        let words = Sum(u64::MAX - 0xffff_ffff).add_u32(u32::MAX);
+        assert_eq!((words.0, words.fold()), (u64::MAX, 0xffff));
+        assert_eq!(Sum(0xffff_ffff_0000_0001).fold(), 0x0001);
     }
 
     #[test]
@@ -333,6 +364,18 @@ mod tests {
                 .fold(Delta::NONE, |delta, (old, new)| delta.combine(Delta::of_u16(*old, *new)));
 
             prop_assert_eq!(combined.apply(checksum), one_by_one);
+        }
+
+        #[test]
+        fn two_changes_at_once_equal_both_combined(
+            checksum in 0..0xffff_u16,
+            one in prop_oneof![Just(0), Just(0xffff), any::<u16>()],
+            other in prop_oneof![Just(0), Just(0xffff), any::<u16>()],
+            opposed in any::<bool>(),
+        ) {
+            let [one, other] = [one, if opposed { !one } else { other }].map(Delta);
+            let combined = one.combine(other);
+            prop_assert_eq!(one.apply_with(other, checksum), combined.apply(checksum));
         }
 
         #[test]

@@ -158,6 +158,7 @@ pub(crate) fn entries(spec: &MapSpec, layout: Layout) -> u32 {
 fn is_like(info: &MapInfo, spec: &MapSpec, layout: Layout) -> bool {
     let kind = match spec.kind {
         MapKind::Array => MapType::Array,
+        MapKind::DevMapHash => MapType::DevMapHash,
         MapKind::Hash => MapType::Hash,
         MapKind::LruHash => MapType::LruHash,
         MapKind::PerCpuArray => MapType::PerCpuArray,

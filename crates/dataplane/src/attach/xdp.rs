@@ -4,14 +4,18 @@
 //! daemon's without an instant in which there is none, and a program of somebody else is never
 //! replaced, since the kernel gives an interface's place to one link or program at a time.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use aya::Ebpf;
+use aya::maps::DevMapHash;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
 
-use super::{AttachError, Failure, Programs, undisturbed, when_free};
+use masq_flow::maps;
+
+use super::{AttachError, Failure, Programs, absent_is_fine, undisturbed, unusable, when_free};
 
 impl Programs {
     /// Attaches `masq_xdp` to an interface, or replaces what a predecessor attached there. After an
@@ -29,6 +33,22 @@ impl Programs {
             self.detach_xdp(index);
             AttachError::Attach { program: XDP, interface: name.to_owned(), source }
         })
+    }
+
+    /// Says which interfaces take what is redirected to them. One that is gone meanwhile takes nothing.
+    pub(crate) fn set_redirects(&mut self, interfaces: &BTreeSet<u32>) -> Result<(), AttachError> {
+        let mut devices =
+            DevMapHash::try_from(self.map_mut(maps::DEVICES)?).map_err(unusable(maps::DEVICES))?;
+        let before: BTreeSet<u32> = devices.keys().flatten().collect();
+        for index in before.difference(interfaces) {
+            absent_is_fine(devices.remove(*index)).map_err(unusable(maps::DEVICES))?;
+        }
+        for index in interfaces.difference(&before) {
+            if let Err(error) = devices.insert(*index, *index, None, 0) {
+                tracing::debug!(index, %error, "an interface takes no redirects after all");
+            }
+        }
+        Ok(())
     }
 
     /// Removes `masq_xdp` from an interface, which may be gone already.

@@ -1,7 +1,6 @@
 //! The control thread's part: when to choose anew, and what the others are told.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::channel;
+use std::collections::BTreeMap;
 
 use masq_flow::maps::{Interface, Settings, SettingsFlags};
 
@@ -9,24 +8,15 @@ use super::{FastPath, Served, Way};
 use crate::clock;
 use crate::control::{Chain, Control};
 use crate::options::Configuration;
-use crate::worker::Command;
 
 impl Control {
     /// Chooses what carries established sessions, and has it carry them.
     pub(crate) fn choose_carriers(&mut self) {
         let mode = self.configuration.fast_path();
         self.switch_fast_path(mode != FastPath::Off);
-        let Self { carriers, programs, state, worker, links, .. } = self;
+        let Self { carriers, programs, state, links, .. } = self;
         let ports = served(&self.attached, &*self.configuration);
-        let tell = |links: BTreeSet<u32>, wait: bool| {
-            let (sender, known) = channel();
-            worker.send(Command::Redirects(links, sender));
-            if wait {
-                // A worker that has ended writes no next hops any more.
-                let _ = known.recv();
-            }
-        };
-        carriers.follow(clock::now(), mode, (links.links(), &ports), (programs, state), tell);
+        carriers.follow(clock::now(), mode, (links.links(), &ports), (programs, state));
     }
 
     /// What carries packets between the interfaces that are served.

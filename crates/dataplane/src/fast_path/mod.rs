@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   where it arrives   masq_xdp is attached in the driver          Facts::arriving
-//!   where it leaves    the next hop's entry says "takes redirects" Facts::leaving
+//!   where it leaves    the map of devices that take redirects      Facts::leaving
 //! ```
 //!
 //! Each has reasons against it ([`Why`]), and the first one found is what is shown for the pair. An
@@ -23,8 +23,8 @@
 //! decides by a feature of the interface itself (`NDO_XMIT`), which follows the other end, and it
 //! tells that feature to whoever asks (the `netdev` family, Linux 6.3) and announces each change of
 //! it. The control thread listens. So redirects go only where the kernel says that it takes them, and
-//! what is lost when it ceases to is what arrives until the announcement has been read and the next
-//! hops are rewritten: less than a millisecond on an idle machine. Older kernels do not say; there,
+//! what is lost when it ceases to is what arrives until the announcement has been read and the
+//! device taken out of the map: less than a millisecond on an idle machine. Older kernels do not say; there,
 //! nothing is redirected from XDP.
 //!
 //! Features are announced; queueing disciplines, filters and foreign programs are looked at every two
@@ -218,15 +218,14 @@ impl Carriers {
         self.verdicts.ways(self.mode, ports)
     }
 
-    /// Chooses anew for the served links, attaches and detaches, and tells which links take
-    /// redirects when that changes; where told so, `tell` waits until no others are made any more.
+    /// Chooses anew for the served links, attaches and detaches, and tells the programs which of
+    /// them take redirects.
     pub(crate) fn follow(
         &mut self,
         now: Instant,
         mode: FastPath,
         (links, ports): (&Links, &[Served<'_>]),
         (programs, state): (&mut Programs, &mut State),
-        tell: impl Fn(BTreeSet<u32>, bool),
     ) {
         if mode != self.mode {
             (self.refused, self.ceased) = Default::default();
@@ -240,9 +239,8 @@ impl Carriers {
         let mut redirects = before.taking_redirects();
         redirects.retain(|index| next.leaving.get(index) == Some(&Ok(())));
         redirects.retain(|index| !next.loses(&before, *index));
-        if redirects != before.taking_redirects() {
-            tell(redirects.clone(), true);
-        }
+        // A predecessor may have left others.
+        tell(programs, &redirects);
         let mut gained = false;
         for &Served { index, name: interface, .. } in ports {
             let lost = facts.get(&index).is_some_and(|facts| facts.program == Occupant::Nobody);
@@ -264,9 +262,7 @@ impl Carriers {
             next.leaving = Verdicts::forecast(mode, &facts, ports).leaving;
             self.remember(now, &mut next);
         }
-        if next.taking_redirects() != redirects {
-            tell(next.taking_redirects(), false);
-        }
+        tell(programs, &next.taking_redirects());
         for port in ports {
             report(mode, port, &before, &next);
         }
@@ -354,6 +350,13 @@ fn detach(index: u32, interface: Option<&str>, programs: &Programs, state: &mut 
             tracing::warn!(interface, %error, "VLAN tags cannot be left to the device again");
         }
         let _ = state.remove_untagging(index);
+    }
+}
+
+/// Tells the programs which interfaces take redirects.
+fn tell(programs: &mut Programs, redirects: &BTreeSet<u32>) {
+    if let Err(error) = programs.set_redirects(redirects) {
+        tracing::error!(error = %Chain(&error), "XDP cannot be told where to redirect");
     }
 }
 

@@ -17,7 +17,7 @@ use core::net::Ipv4Addr;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 
-use aya::maps::{Array, HashMap, Map, PerCpuArray};
+use aya::maps::{Array, DevMapHash, HashMap, Map, PerCpuArray};
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp, XdpMode,
 };
@@ -219,9 +219,24 @@ impl Rig {
 
     /// Turns the fast path on or off.
     pub fn set_fast(&mut self, on: bool) {
+        self.memory.header().clock.set_tick(crate::clock::tick_ns());
+        let taking: &[u32] = if on { &[self.lan.index, self.wan.index] } else { &[] };
+        self.set_redirects(taking);
         let flags = if on { SettingsFlags::FAST_PATH } else { SettingsFlags::empty() };
         let punt_ifindex = self.punt_port;
         self.set(Settings { flags: flags.bits(), punt_ifindex, ..settings() });
+    }
+
+    /// Says which interfaces take what XDP redirects to them.
+    pub fn set_redirects(&mut self, taking: &[u32]) {
+        let mut devices = DevMapHash::try_from(self.ebpf.map_mut(maps::DEVICES).unwrap()).unwrap();
+        for index in [self.lan.index, self.wan.index] {
+            if taking.contains(&index) {
+                devices.insert(index, index, None, 0).unwrap();
+            } else {
+                let _ = devices.remove(index);
+            }
+        }
     }
 
     /// Turns the fast path on. `masq_xdp` is attached, since a test run with an interface needs that.

@@ -67,7 +67,6 @@ pub fn next_hop(port: &Port, state: NextHopState) -> NextHopValue {
         state,
         ifindex: port.index,
         mtu: 1500,
-        xdp: true,
         destination: port.neighbour,
         source: port.mac,
         ..NextHopValue::default()

@@ -71,8 +71,6 @@ pub struct NextHops {
     /// When the last walk over all sessions began that has ended.
     walked: Instant,
     resolving: usize,
-    /// Links that take what XDP redirects to them.
-    redirects: BTreeSet<u32>,
     changed: VecDeque<NextHopId>,
     resolve: VecDeque<NextHopKey>,
 }
@@ -102,7 +100,6 @@ impl NextHops {
             walked: Instant::ZERO,
             free: (1..=last).map(NextHopId).collect(),
             resolving: 0,
-            redirects: BTreeSet::new(),
             changed: VecDeque::new(),
             resolve: VecDeque::new(),
         }
@@ -123,7 +120,7 @@ impl NextHops {
             return Some(id);
         }
         let (id, generation) = self.free_number(now)?;
-        let value = NextHopValue { generation, ..self.evaluate(mirror, key, NextHopState::Failed) };
+        let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
         self.enter(now, id, key, value);
         if value.state == NextHopState::Failed {
             self.try_to_resolve(now, mirror, id);
@@ -178,7 +175,7 @@ impl NextHops {
             return false;
         };
         let generation = old.generation;
-        let value = NextHopValue { generation, ..self.evaluate(mirror, key, NextHopState::Failed) };
+        let value = NextHopValue { generation, ..evaluate(mirror, key, NextHopState::Failed) };
         self.free.remove(free);
         self.enter(now, id, key, value);
         self.entry_mut(id).into_iter().for_each(|entry| entry.named = true);
@@ -284,21 +281,6 @@ impl NextHops {
         }
     }
 
-    /// Says which links take what XDP redirects to them.
-    pub fn set_redirects(&mut self, now: Instant, mirror: &Mirror, links: BTreeSet<u32>) {
-        let before = core::mem::replace(&mut self.redirects, links);
-        let differs: Vec<u32> = self.redirects.symmetric_difference(&before).copied().collect();
-        for id in self.numbers(|entry| differs.contains(&entry.key.link)) {
-            self.refresh_one(now, mirror, id);
-        }
-    }
-
-    /// What mirror and redirects say of a next hop; `unknown` when nothing is said of the neighbour.
-    fn evaluate(&self, mirror: &Mirror, key: NextHopKey, unknown: NextHopState) -> NextHopValue {
-        let xdp = self.redirects.contains(&key.link);
-        NextHopValue { xdp, ..evaluate(mirror, key, unknown) }
-    }
-
     fn refresh_one(&mut self, now: Instant, mirror: &Mirror, id: NextHopId) {
         let Some(entry) = self.entry_mut(id) else { return };
         let (key, was) = (entry.key, entry.value.state);
@@ -311,7 +293,7 @@ impl NextHops {
             }
         };
         let generation = entry.value.generation;
-        let value = NextHopValue { generation, ..self.evaluate(mirror, key, unknown) };
+        let value = NextHopValue { generation, ..evaluate(mirror, key, unknown) };
         self.change(now, id, value);
         let lost = was == NextHopState::Ready && value.state == NextHopState::Failed;
         if in_use && lost && !has_failed(mirror, key) {

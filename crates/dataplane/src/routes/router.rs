@@ -5,7 +5,6 @@
 //! the time, which the worker sets once per batch.
 
 use core::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 
 use masq_core::{Instant, NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
 use masq_flow::{NextHopId, NextHopState as Known, NextHopValue};
@@ -91,11 +90,6 @@ impl Router {
     pub fn replace(&mut self, fresh: Mirror) {
         self.mirror.replace(fresh);
         self.next_hops.get_mut().refresh_all(self.now.get(), &self.mirror);
-    }
-
-    /// Says which links take what XDP redirects to them.
-    pub fn set_redirects(&mut self, links: BTreeSet<u32>) {
-        self.next_hops.get_mut().set_redirects(self.now.get(), &self.mirror, links);
     }
 
     /// The next number whose next hop is not what it was when last polled.

@@ -141,7 +141,7 @@ fn stray_entries_are_erased() {
         Entry::new(77, Slot::new(1 << 20), Direction::Egress),
     ];
     let roomy =
-        writer.memory().buckets().iter().find(|bucket| bucket.vacancies().len() > 5).unwrap();
+        writer.memory().buckets().iter().find(|bucket| bucket.vacancies().count() > 5).unwrap();
     for stray in strays {
         let place = roomy.vacancies().next().unwrap();
         roomy.set(place, stray);

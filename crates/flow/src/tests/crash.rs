@@ -207,7 +207,7 @@ fn adopted(memory: Memory) -> Writer {
 
 /// The same table in memory of its own.
 fn copy(writer: &Writer) -> Memory {
-    let mut twin = Writer::format(Memory::heap(writer.layout()), writer.secret);
+    let mut twin = Writer::format(Memory::heap(writer.layout()), SECRET);
     for (number, bucket) in writer.memory().buckets().iter().enumerate() {
         for place in 0..crate::Bucket::ENTRIES {
             twin.memory().buckets()[number].set(place, bucket.entry(place));

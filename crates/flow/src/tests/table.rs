@@ -220,6 +220,26 @@ fn a_table_of_several_blocks_takes_as_many_sessions_as_it_was_made_for() {
     }
 }
 
+/// What hosts choose most often, and what a hash that is linear in them might lay close together.
+#[test]
+fn ports_and_addresses_in_a_row_fill_a_table_whatever_its_secret() {
+    let layout = Layout::for_sessions(768);
+    for secret in 0..100 {
+        for step in [1, 2, 64, 256] {
+            let mut writer = Writer::format(Memory::heap(layout), Secret::new(secret, step));
+            for number in 0..layout.slots {
+                let [inside, outside] = [[10, 0], [203, 0]].map(|[a, b]| {
+                    let host = step as u32 * number;
+                    Endpoint::v4([a, b, (host >> 24) as u8, (host >> 16) as u8].into(), host as u16)
+                });
+                let remote = Endpoint::v4([192, 0, 2, 1].into(), 53);
+                let session = between(Protocol::UDP, inside, outside, remote);
+                assert_ne!(writer.insert(0, &session), Err(Refused::IndexFull), "{number}");
+            }
+        }
+    }
+}
+
 /// Who knows the secret can fill a pair of buckets with sixteen tuples. Under another secret the
 /// same tuples lie apart.
 #[test]

@@ -177,10 +177,8 @@ fn what_xdp_passes_on_is_not_overtaken_while_it_lies_in_gro() {
 fn what_is_left_to_tc_for_good_waits_for_nothing() {
     in_network(|| {
         let mut flow = Flow::with(|rig| usual(rig, Protocol::UDP));
-        let (lan, wan) = (flow.rig.lan, flow.rig.wan);
-        let mut hop = next_hop(&wan, NextHopState::Ready);
-        hop.xdp = false;
-        flow.rig.next_hops[usize::from(TO_SERVER.0)].store(&hop);
+        let lan = flow.rig.lan;
+        flow.rig.set_redirects(&[lan.index]);
         let packet = flow.packet();
         for _ in 0..3 {
             assert_eq!(flow.rig.arrive_xdp(lan, &lan.frame(&packet)), None);

@@ -136,7 +136,7 @@ fn a_short_frames_filling_is_not_part_of_the_packet() {
 }
 
 #[test]
-fn a_next_hop_that_takes_no_redirect_from_xdp_is_served_by_tc() {
+fn an_interface_that_takes_no_redirect_from_xdp_is_served_by_tc() {
     in_network(|| {
         let mut rig = Rig::new();
         rig.go_fast();
@@ -144,9 +144,7 @@ fn a_next_hop_that_takes_no_redirect_from_xdp_is_served_by_tc() {
         rig.enter(&session);
         let (lan, wan) = (rig.lan, rig.wan);
         let packet = make::udp(session.original.source, session.original.destination, b"x");
-        let mut hop = rig.next_hops[usize::from(TO_SERVER.0)].load().unwrap();
-        hop.xdp = false;
-        rig.next_hops[usize::from(TO_SERVER.0)].store(&hop);
+        rig.set_redirects(&[lan.index]);
 
         assert_eq!(rig.arrive_xdp(lan, &lan.frame(&packet)), None);
         let outcome = rig.arrive(lan, &packet);

@@ -234,11 +234,6 @@ impl Scene {
             filled("a frame filled up to its least length", 60),
             Row { xdp_too: false, ..filled("a frame filled up beyond that", 61) },
             Row {
-                hop: Some(|hop| hop.xdp = false),
-                xdp_too: false,
-                ..self.udp("an interface that takes no redirect from XDP", short())
-            },
-            Row {
                 hop: Some(|hop| hop.layer3 = true),
                 xdp_too: false,
                 ..self.udp("an interface without link-layer header", short())
