@@ -22,6 +22,7 @@
 //! is judged again when its time comes.
 
 mod adopt;
+mod anticipate;
 mod apply;
 mod arrival;
 mod egress;

@@ -16,7 +16,7 @@
 //! and removal moves nothing: there are no tombstones, and a table that is full of churn is as
 //! quick as a new one.
 
-use masq_flow::Slot;
+use masq_flow::{Slot, anticipate};
 
 /// Slots by hash.
 #[derive(Debug)]
@@ -65,6 +65,11 @@ impl Index {
     /// The memory that is taken, in bytes.
     pub(crate) const fn memory(&self) -> usize {
         self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    /// Asks memory for what finding or adding a slot with a hash needs.
+    pub(crate) fn anticipate(&self, hash: u64) {
+        anticipate(&self.chunks[self.home(hash)]);
     }
 
     /// Finds a slot with a hash for which `matches` holds.

@@ -37,7 +37,7 @@
 use core::net::IpAddr;
 
 use masq_flow::{Secret, Session, Slot, Writer};
-use masq_wire::{Endpoint, Protocol};
+use masq_wire::{Endpoint, Protocol, Tuple};
 
 use crate::index::Index;
 use crate::policy::{InForce, Mapping, Outside};
@@ -105,6 +105,14 @@ impl Mappings {
     pub(crate) const fn memory(&self) -> usize {
         let links = self.links.capacity() * size_of::<Link>();
         self.index.memory() + links + self.depends.capacity() * size_of::<Mapping>()
+    }
+
+    /// Asks memory for what the first session of an inside endpoint needs, if that is the outside
+    /// endpoint that it will get.
+    pub(crate) fn anticipate(&self, mapping: Mapping, tuple: &Tuple, outside: Endpoint) {
+        let Tuple { protocol, source, destination } = *tuple;
+        self.index.anticipate(self.hashes.inside(mapping, protocol, source, destination));
+        self.index.anticipate(self.hashes.outside(protocol, outside));
     }
 
     /// Finds the mapping that a packet from an inside endpoint to a remote uses at an outside.

@@ -53,6 +53,8 @@ mod session;
 #[cfg(any(feature = "std", test))]
 mod adopt;
 #[cfg(any(feature = "std", test))]
+mod anticipate;
+#[cfg(any(feature = "std", test))]
 mod bits;
 #[cfg(any(feature = "std", test))]
 mod line;
@@ -84,6 +86,8 @@ pub use session::{Flags, Session, Unencodable};
 
 #[cfg(any(feature = "std", test))]
 pub use adopt::Adoption;
+#[cfg(any(feature = "std", test))]
+pub use anticipate::anticipate;
 #[cfg(any(feature = "std", test))]
 pub use memory::{Memory, Region};
 #[cfg(any(feature = "std", test))]

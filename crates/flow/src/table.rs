@@ -17,6 +17,7 @@ use core::cell::Cell;
 use masq_wire::Tuple;
 
 use crate::activity::{Activity, TcpMark};
+use crate::anticipate::anticipate;
 use crate::bits::Bits;
 use crate::bucket::{Bucket, Entry, Places, Slot};
 use crate::direction::{Direction, PerDirection};
@@ -27,6 +28,7 @@ use crate::key::AnyKey;
 use crate::line::Line;
 use crate::memory::Memory;
 use crate::nexthop::NextHopId;
+use crate::order::Ticket;
 use crate::record::Record;
 use crate::session::{Flags, Session, Unencodable};
 use crate::slots::{Slots, milliseconds};
@@ -117,10 +119,25 @@ impl Writer {
         found
     }
 
+    /// Asks memory for what a [look-up](Self::lookup) of this tuple needs.
+    pub fn anticipate(&self, tuple: &Tuple) {
+        if let Some(key) = AnyKey::new(tuple) {
+            let place = self.place(&key);
+            anticipate(self.bucket(place.first));
+            anticipate(self.bucket(place.second()));
+        }
+    }
+
     /// The session in a slot.
     #[must_use]
     pub fn session(&self, slot: Slot) -> Option<Session> {
         self.line(slot)?.decode()
+    }
+
+    /// The policy that the session in a slot was last judged by.
+    #[must_use]
+    pub fn epoch(&self, slot: Slot) -> Option<u32> {
+        self.occupied.contains(slot.index()).then(|| self.record(slot).epoch())
     }
 
     /// Writes everything about a session but its tuples, which stay as they are. Whether there is a
@@ -222,6 +239,13 @@ impl Writer {
     pub fn settle(&self, slot: Slot, direction: Direction) {
         if self.occupied.contains(slot.index()) {
             self.record(slot).activity.settle(direction);
+        }
+    }
+
+    /// Notes that a packet of a session has come back from the engine, and is on its way out.
+    pub fn give_back(&self, ticket: Ticket) {
+        if let Some(record) = self.memory.records().get(ticket.slot.index() as usize) {
+            record.activity.give_back(ticket);
         }
     }
 

@@ -186,6 +186,22 @@ impl Tuple {
         Self { protocol, source, destination }
     }
 
+    /// The tuple that a packet of TCP or UDP seems to have, without any check: for guesses only.
+    #[must_use]
+    pub fn peek(packet: &[u8]) -> Option<Self> {
+        let (header, rest) = packet.split_first_chunk::<20>()?;
+        let protocol = Protocol(header[9]);
+        let [s0, s1, d0, d1] = *rest.first_chunk()?;
+        if header[0] != 0x45 || !matches!(protocol, Protocol::TCP | Protocol::UDP) {
+            return None;
+        }
+        let address =
+            |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+        let source = Endpoint::v4(address(12), u16::from_be_bytes([s0, s1]));
+        let destination = Endpoint::v4(address(16), u16::from_be_bytes([d0, d1]));
+        Some(Self { protocol, source, destination })
+    }
+
     /// The tuple of an answer to this packet.
     #[inline(always)]
     #[must_use]

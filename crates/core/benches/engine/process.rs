@@ -127,7 +127,7 @@ fn open_10_000(bencher: Bencher<'_, '_>) {
 }
 
 /// A new inside endpoint each, a pool of 32 outside addresses, nothing answered: what a gateway does
-/// that comes up in front of a busy network. A row is as many sessions as there were before; with
+/// that comes up in front of a busy network, shown in batches as they would arrive. A row is as many sessions as there were before; with
 /// the last, the table is full and gives up the oldest.
 #[divan::bench(args = [0, 100_000, 500_000, 1_000_000, 1_050_000], sample_count = 5, sample_size = 1)]
 fn open_10_000_endpoints(bencher: Bencher<'_, '_>, before: u32) {
@@ -138,7 +138,11 @@ fn open_10_000_endpoints(bencher: Bencher<'_, '_>, before: u32) {
         engine
     };
     bencher.with_inputs(prepared).bench_local_refs(|engine| {
-        (before..before + 10_000).for_each(|n| endpoints.open(engine, n));
+        for batch in 0..10_000 / 64 {
+            let first = before + batch * 64;
+            (first..first + 64).for_each(|n| endpoints.anticipate(engine, n));
+            (first..first + 64).for_each(|n| endpoints.open(engine, n));
+        }
     });
 }
 
@@ -154,14 +158,25 @@ impl Endpoints {
         Self { packet: make::udp(inside, remote, b"hello"), buffer: [0; 2048] }
     }
 
-    /// Sends the first packet of the `n`-th.
-    fn open(&mut self, engine: &mut Engine, n: u32) {
+    fn write(&mut self, n: u32) {
         let host = Ipv4Addr::from_bits(0x0a00_0003 + n % 4096);
         let inside = Endpoint::v4(host, 2000 + (n / 4096) as u16);
         if let Ok(mut packet) = Packet::parse(&mut self.packet) {
             packet.rewrite_source(inside);
         }
-        pass(engine, START, INSIDE, &self.packet, &mut self.buffer);
+    }
+
+    fn anticipate(&mut self, engine: &Engine, n: u32) {
+        self.write(n);
+        engine.anticipate(INSIDE, &self.packet);
+    }
+
+    /// Sends the first packet of the `n`-th.
+    fn open(&mut self, engine: &mut Engine, n: u32) {
+        self.write(n);
+        // Ten thousand a second: slots that are given up have rested when they are needed.
+        let now = START + Duration::from_nanos(u64::from(n) * 100_000);
+        pass(engine, now, INSIDE, &self.packet, &mut self.buffer);
         while engine.poll_event().is_some() {}
     }
 }

@@ -138,6 +138,17 @@ impl Sessions {
         Err(DropReason::PortsExhausted)
     }
 
+    /// The address that a host gets, where it always gets the same.
+    pub(crate) fn likely_address(&self, outside: &Outside, host: IpAddr) -> Option<IpAddr> {
+        let pool = &outside.addresses;
+        match (outside.pooling, pool.len()) {
+            (_, 0) => None,
+            (_, 1) => Some(pool[0]),
+            (Pooling::Paired, many) => Some(pool[self.paired(host, many)]),
+            (Pooling::Arbitrary, _) => None,
+        }
+    }
+
     fn admit(
         &mut self,
         scope: &mut Scope<'_>,
