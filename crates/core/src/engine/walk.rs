@@ -94,14 +94,18 @@ impl Engine {
     ///
     /// As long as there are, it should be called after each batch of packets.
     pub fn walk(&mut self, now: Instant, routes: &dyn Routes, most: usize) -> bool {
-        for _ in 0..most {
+        let mut left = most.saturating_mul(PASSED);
+        while left > 0 {
             let Some(walk) = &mut self.walk else { return false };
             let Some(slot) = walk.next(&self.sessions.table) else {
                 self.end_walk();
                 return false;
             };
-            let Some(session) = self.sessions.table.session(slot) else { continue };
-            if session.epoch != self.epoch {
+            left -= 1;
+            if self.sessions.table.epoch(slot) != Some(self.epoch)
+                && let Some(session) = self.sessions.table.session(slot)
+            {
+                left = left.saturating_sub(PASSED - 1);
                 self.renew(now, routes, slot, session);
             }
         }
@@ -221,6 +225,10 @@ impl Engine {
     /// How long the ways of sessions may go without being looked at.
     pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 }
+
+/// How many sessions that are of this epoch already may be passed in the place of one that is looked at:
+/// in a burst of new flows the walk would else never come to their end.
+const PASSED: usize = 8;
 
 /// A session of which nothing was seen for so long is idle. Longer than the time between two looks,
 /// so that no next hop of a session that is in use goes without being asked for.
