@@ -103,6 +103,8 @@ pub struct Traffic {
     pub local: u64,
     /// Punted by the programs to the engine.
     pub punted: u64,
+    /// Packets that the engine sent many at once, past the punt port.
+    pub bulk: u64,
     /// Dropped, for any reason.
     pub dropped: u64,
 }

@@ -449,7 +449,7 @@ impl Control {
         let name = self.links.links().get(index).map(|link| link.name.clone());
         let before = self.attached.remove(&index);
         tracing::info!(interface = before.map(|(name, _)| name), "detached");
-        self.carriers.let_go(index, name.as_deref(), &self.programs, &mut self.state);
+        self.carriers.let_go(index, name.as_deref(), &mut self.programs, &mut self.state);
         self.programs.detach_ingress(index, name.as_deref());
         if let Err(error) = self.programs.set_interface(index, None) {
             tracing::warn!(%error, "cannot forget an interface");

@@ -23,6 +23,7 @@
 mod attach;
 mod away;
 mod bpffs;
+mod bulk;
 mod clock;
 mod control;
 mod detach;

@@ -16,6 +16,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
+use crate::bulk::Bulk;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
 use crate::fast_path::{Carriers, FastPath, Surveyor};
@@ -84,7 +85,7 @@ impl Start {
 
         let own = self.make_pair(&mut netlink, &mut mirror)?;
         let memory = programs.memory()?;
-        let port = self.open_punt_port(&mut programs, own)?;
+        let port = self.open_punt_port(&mut programs, &memory, own)?;
         let [near, _] = own;
         let is_fast = configuration.fast_path() != FastPath::Off;
         let mut flags = SettingsFlags::empty();
@@ -259,15 +260,20 @@ impl Start {
     fn open_punt_port(
         &self,
         programs: &mut Programs,
+        memory: &SharedMemory,
         [_, far]: [u32; 2],
     ) -> Result<PuntPort, StartError> {
         let pair = self.instance.pair();
         programs.attach_punt_port(&pair.near, (far, &pair.far))?;
-        let port = open_when_free(far).map_err(|source| match source.raw_os_error() {
+        let mut port = open_when_free(far).map_err(|source| match source.raw_os_error() {
             Some(libc::ENOBUFS) => StartError::LockedMemory,
             Some(_) | None => StartError::Socket { interface: pair.far.clone(), source },
         })?;
         programs.set_socket(&port)?;
+        if let Some(program) = programs.bulk() {
+            let (burst, outgoing) = memory.outgoing.clone();
+            port.set_bulk(Bulk::new(program, far, burst, outgoing));
+        }
         Ok(port)
     }
 

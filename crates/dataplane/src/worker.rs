@@ -26,15 +26,17 @@ use std::io;
 use std::sync::mpsc::{Sender, SyncSender, TryRecvError, TrySendError};
 
 use masq_core::{
-    Engine, Event, Frame, HostPort, Instant, MemoryUse, Plan, Policy, Stats, Transmit, Verdict,
+    Egress, Engine, Event, Frame, HostPort, Instant, MemoryUse, Plan, Policy, PortId, Stats,
+    Transmit, Verdict,
 };
+use masq_flow::punt::Return;
 use masq_wire::{Packet, Transport};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::SharedMemory;
 use crate::clock;
 use crate::control::ReloadError;
-use crate::punt::{PuntCounts, PuntPort, Punted};
+use crate::punt::{Origin, PuntCounts, PuntPort, Punted};
 use crate::routes::{Change, Mirror, NextHopKey, Router};
 use crate::sockets::Asker;
 use crate::sys::xsk::BUSY_RETRY;
@@ -92,6 +94,8 @@ pub(crate) struct Worker {
     sockets: Sockets,
     ends: Ends,
     events_lost: u64,
+    /// The packets of a round; empty between rounds.
+    batch: Vec<Punted>,
     /// Who wants to know what the policies that were applied mean for the sessions.
     asking: Vec<PlanSender>,
     /// When the ways of all sessions are looked at again. Without the fast path too, which may be
@@ -134,6 +138,7 @@ impl Worker {
             sockets,
             ends,
             events_lost: 0,
+            batch: Vec::with_capacity(BATCH),
             asking,
             look_again,
             walk_began: None,
@@ -208,7 +213,8 @@ impl Worker {
         // News at this point may have given the engine more to send.
         let told = self.tell_next_hops(now);
         self.tell_events();
-        let waiting = self.port.flush();
+        let table = self.engine.table();
+        let waiting = self.port.flush(|ticket| table.give_back(ticket));
         let soon = match (full || told || walking, sent) {
             (true, _) | (_, Sent::Some) => Some(Duration::ZERO),
             (false, Sent::NoRoom) => Some(BUSY_RETRY),
@@ -262,8 +268,15 @@ impl Worker {
 
     /// Has the engine judge a batch of packets; true if there may be more.
     fn translate(&mut self, now: Instant) -> bool {
-        for _ in 0..BATCH {
-            let Some(punted) = self.port.receive() else { return false };
+        self.port.anticipate(BATCH);
+        let mut batch = core::mem::take(&mut self.batch);
+        batch.extend(core::iter::from_fn(|| self.port.receive()).take(BATCH));
+        for punted in &batch {
+            let packet = &self.port.packet(&punted.frame)[..punted.len];
+            self.engine.anticipate(punted.port, packet);
+        }
+        let full = batch.len() == BATCH;
+        for punted in batch.drain(..) {
             let buffer = &mut self.port.packet(&punted.frame)[..punted.len];
             if punted.from_inside {
                 self.sockets.look(now, &mut self.engine, buffer);
@@ -273,11 +286,10 @@ impl Worker {
             let len = frame.len();
             match verdict {
                 Verdict::Forward(egress) => {
-                    let Punted { frame, ticket, .. } = punted;
-                    self.port.forward(frame, len, egress.next_hop, egress.port, ticket);
+                    self.port.send(punted.frame, len, forward(egress), punted.origin);
                 }
                 Verdict::Local => {
-                    self.port.local(punted.frame, len, punted.port, punted.ticket);
+                    self.port.send(punted.frame, len, local(punted.port), punted.origin);
                 }
                 Verdict::Drop(reason) => {
                     tracing::trace!(port = %punted.port, reason = reason.as_str(), "dropped");
@@ -290,7 +302,8 @@ impl Worker {
                 }
             }
         }
-        true
+        self.batch = batch;
+        full
     }
 
     /// Sends what the engine has by itself.
@@ -303,9 +316,11 @@ impl Worker {
             let len = frame.len();
             match transmit {
                 Some(Transmit::Forward(egress)) => {
-                    self.port.forward(place, len, egress.next_hop, egress.port, None);
+                    self.port.send(place, len, forward(egress), Origin::default());
                 }
-                Some(Transmit::Local(port)) => self.port.local(place, len, port, None),
+                Some(Transmit::Local(port)) => {
+                    self.port.send(place, len, local(port), Origin::default());
+                }
                 None => {
                     self.port.release(place);
                     return Sent::All;
@@ -388,6 +403,14 @@ impl Sockets {
             engine.handle_sockets(self.ports.clone());
         }
     }
+}
+
+const fn forward(Egress { next_hop, port }: Egress) -> Return {
+    Return::Forward { next_hop, link: port.0 as u16 }
+}
+
+const fn local(port: PortId) -> Return {
+    Return::Local { ifindex: port.0 }
 }
 
 enum Round {

@@ -24,7 +24,7 @@
 use core::hint::black_box;
 
 use masq_flow::maps::{AddressFlags, EarlyDrop, Interface, InterfaceFlags, Role, SettingsFlags};
-use masq_flow::punt::{LOCAL_MARK, PuntReason};
+use masq_flow::punt::{LOCAL_MARK, PuntFlags, PuntReason};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN};
 
 use crate::bytes::Bytes as _;
@@ -52,7 +52,6 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
     if skb.has_vlan_tag() || !skb.is_to_this_station() || skb.ethertype() != ETHERTYPE_IPV4 {
         return pass();
     }
-    let layer3 = InterfaceFlags::from_bits_retain(interface.flags).contains(InterfaceFlags::LAYER3);
     let start = start(&interface);
     skb.pull(start as u32 + parse::USUALLY_LOOKED_AT);
     if skb.read::<[u8; 4]>(start).is_some_and(|[first, ..]| first & 0x0f > 5) {
@@ -86,8 +85,20 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
         },
     };
     let source = packet.key.source;
-    let outside = side == Side::Outside;
-    punt::send(skb, &settings, &Punt { why, price, hit, start, layer3, outside, source })
+    let flags = punted_from(&interface);
+    punt::send(skb, &settings, &Punt { why, price, hit, start, flags, source })
+}
+
+/// What a punted packet's header says of where it arrived.
+#[inline(always)]
+fn punted_from(interface: &Interface) -> PuntFlags {
+    // One bit each, so that the verifier has nothing to decide.
+    let bit = |there: bool, flag: PuntFlags| u8::from(black_box(there)) * flag.bits();
+    let flags = InterfaceFlags::from_bits_retain(interface.flags);
+    let layer3 = bit(flags.contains(InterfaceFlags::LAYER3), PuntFlags::LAYER3);
+    let xdp = bit(flags.contains(InterfaceFlags::XDP), PuntFlags::XDP);
+    let outside = bit(interface.role == Role::Outside as u32, PuntFlags::OUTSIDE);
+    PuntFlags::from_bits_retain(layer3 | xdp | outside)
 }
 
 /// Where the IPv4 header begins.

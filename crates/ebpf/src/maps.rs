@@ -12,7 +12,7 @@ use masq_flow::maps::{
     MAX_SOURCES, Settings, TokenBucket,
 };
 use masq_flow::owned::{Owned, Shared};
-use masq_flow::{Bucket, Header, Layout, NextHop, NextHopId, Record};
+use masq_flow::{Bucket, Burst, Header, Layout, NextHop, NextHopId, Outgoing, Ready, Record};
 use masq_wire::Protocol;
 use zerocopy::transmute;
 
@@ -52,6 +52,12 @@ pub(crate) static DROPS: PerCpuArray<u64> =
 
 #[map(name = "MASQ_COUNTERS")]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+
+#[map(name = "MASQ_BURST")]
+static BURST: Array<Burst> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "MASQ_OUTGOING")]
+static OUTGOING: Array<Outgoing> = Array::with_max_entries(Burst::MOST, BPF_F_MMAPABLE);
 
 #[map(name = "MASQ_XSKS")]
 pub(crate) static SOCKETS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
@@ -122,8 +128,22 @@ pub(crate) fn redirect(ifindex: u32) -> Option<u32> {
     DEVICES.redirect(ifindex, u64::from(XDP_PASS)).ok()
 }
 
+/// The next packet that the worker sends, if there is one.
+#[inline(always)]
+pub(crate) fn next_outgoing() -> Option<&'static Outgoing> {
+    OUTGOING.get(BURST.get(0)?.take()?)
+}
+
 /// A next hop.
 #[inline(always)]
 pub(crate) fn next_hop(id: NextHopId) -> Option<&'static NextHop> {
     NEXT_HOPS.get(u32::from(id.0))
+}
+
+/// A next hop that packets can be sent to, if it is still the one behind that interface, of whose
+/// number the lower half is given.
+#[inline(always)]
+pub(crate) fn ready(id: NextHopId, link: u16) -> Option<Ready> {
+    let hop = next_hop(id).and_then(NextHop::ready)?;
+    if hop.ifindex as u16 == link { Some(hop) } else { None }
 }

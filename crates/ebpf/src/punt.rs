@@ -39,10 +39,8 @@ pub(crate) struct Punt<'a> {
     pub(crate) hit: Option<Hit<'a>>,
     /// Where its IPv4 header begins.
     pub(crate) start: usize,
-    /// Its device has no link-layer header.
-    pub(crate) layer3: bool,
-    /// It arrived from outside.
-    pub(crate) outside: bool,
+    /// What is known of where it arrived.
+    pub(crate) flags: PuntFlags,
     /// Who pays.
     pub(crate) source: u32,
 }
@@ -88,16 +86,9 @@ fn frames(skb: Skb<'_>, length: u32, segment: u32) -> u16 {
 
 #[inline(always)]
 fn prepend(skb: Skb<'_>, punt: &Punt<'_>, length: u16, ticket: Option<Ticket>) -> Option<()> {
-    let mut flags = PuntFlags::empty();
-    if punt.layer3 {
-        flags = flags.union(PuntFlags::LAYER3);
-    }
-    if punt.outside {
-        flags = flags.union(PuntFlags::OUTSIDE);
-    }
-    let header = PuntHeader::new(punt.why, skb.ifindex(), flags, length, skb.mark());
+    let header = PuntHeader::new(punt.why, skb.ifindex(), punt.flags, length, skb.mark());
     let header = header.with_ticket(ticket);
-    if punt.layer3 {
+    if punt.flags.contains(PuntFlags::LAYER3) {
         let ethernet = Header::new(MacAddr::ZERO, MacAddr::ZERO, ETHERTYPE_IPV4);
         skb.grow_head((PuntHeader::LEN + HEADER_LEN) as u32)?;
         skb.write(PuntHeader::LEN, ethernet)?;

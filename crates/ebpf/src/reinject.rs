@@ -40,12 +40,9 @@ pub(crate) fn handle(skb: Skb<'_>) -> i32 {
 
 #[inline(always)]
 fn forward(skb: Skb<'_>, id: NextHopId, link: u16) -> i32 {
-    let Some(hop) = maps::next_hop(id).and_then(masq_flow::NextHop::ready) else {
+    let Some(hop) = maps::ready(id, link) else {
         return drop(EarlyDrop::NextHop);
     };
-    if hop.ifindex as u16 != link {
-        return drop(EarlyDrop::NextHop);
-    }
     // The redirect takes the link-layer header off for a device that has none.
     if skb.write(0, hop.addresses).is_none() {
         return drop(EarlyDrop::Headroom);

@@ -29,14 +29,14 @@ const SHORTEST_FRAME: usize = 60;
 
 /// A frame in a driver's buffer, which nothing moves while we look at it.
 #[derive(Clone, Copy)]
-struct Frame {
+pub(crate) struct Frame {
     start: usize,
     end: usize,
 }
 
 impl Frame {
     #[inline(always)]
-    fn new(ctx: &XdpContext) -> Self {
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end() }
     }
 }

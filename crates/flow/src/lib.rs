@@ -42,6 +42,7 @@ pub mod word;
 
 mod activity;
 mod bucket;
+mod bulk;
 mod clock;
 mod direction;
 mod header;
@@ -75,6 +76,7 @@ mod totals;
 
 pub use activity::{Activity, ActivityLine, SideActivity, TcpMark};
 pub use bucket::{Bucket, Entry, Slot};
+pub use bulk::{Burst, Outgoing};
 pub use clock::Clock;
 pub use direction::{Direction, PerDirection};
 pub use hash::Secret;

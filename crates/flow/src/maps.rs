@@ -7,6 +7,7 @@ use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::bucket::Bucket;
+use crate::bulk::{Burst, Outgoing};
 use crate::header::Header;
 use crate::nexthop::NextHop;
 use crate::owned::Owned;
@@ -34,6 +35,10 @@ pub const SETTINGS: &str = "MASQ_SETTINGS";
 pub const DROPS: &str = "MASQ_DROPS";
 /// What the programs did with packets, per processor, by [`Counter`].
 pub const COUNTERS: &str = "MASQ_COUNTERS";
+/// How far [`OUTGOING`] was sent: one value, mmappable.
+pub const BURST: &str = "MASQ_BURST";
+/// What the worker sends at once ([`Outgoing`]): mmappable.
+pub const OUTGOING: &str = "MASQ_OUTGOING";
 /// The AF_XDP sockets of the punt port, by queue.
 pub const XSKS: &str = "MASQ_XSKS";
 /// Who may still punt misses: source address as in a packet → [`TokenBucket`].
@@ -74,7 +79,7 @@ pub struct MapSpec {
 }
 
 /// Every map there is.
-pub const ALL: [MapSpec; 13] = [
+pub const ALL: [MapSpec; 15] = [
     MapSpec::array::<Header>(HEADER, 1),
     MapSpec::array::<Record>(RECORDS, 0),
     MapSpec::array::<Bucket>(INDEX, 0),
@@ -87,6 +92,8 @@ pub const ALL: [MapSpec; 13] = [
     MapSpec::plain::<Settings>(SETTINGS, MapKind::Array, 1),
     MapSpec::plain::<u64>(DROPS, MapKind::PerCpuArray, EarlyDrop::ALL.len() as u32),
     MapSpec::plain::<u64>(COUNTERS, MapKind::PerCpuArray, Counter::COUNT),
+    MapSpec::array::<Burst>(BURST, 1),
+    MapSpec::array::<Outgoing>(OUTGOING, Burst::MOST),
     MapSpec::plain::<u32>(XSKS, MapKind::XskMap, MAX_QUEUES),
     MapSpec::plain::<TokenBucket>(TOKENS, MapKind::LruHash, MAX_SOURCES),
 ];
@@ -197,6 +204,8 @@ bitflags! {
     pub struct InterfaceFlags: u32 {
         /// Packets have no link-layer header (tun, ppp, wireguard).
         const LAYER3 = 1;
+        /// XDP carries sessions whose packets arrive here, as far as it can.
+        const XDP = 1 << 1;
     }
 }
 

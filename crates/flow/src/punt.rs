@@ -132,7 +132,7 @@ bitflags! {
         const LAYER3 = 1;
         /// It arrived at an outside interface.
         const OUTSIDE = 1 << 1;
-        /// The XDP program punted it, not the TC program.
+        /// Where it arrived, XDP carries sessions as far as it can.
         const XDP = 1 << 2;
     }
 }

@@ -3,7 +3,7 @@
 use core::borrow::BorrowMut;
 
 use aya::maps::{Array, MapData, MapError};
-use masq_flow::maps::{INTERFACE_PLACES, Interface};
+use masq_flow::maps::{INTERFACE_PLACES, Interface, InterfaceFlags};
 
 type Bytes = [u8; size_of::<Interface>()];
 
@@ -32,9 +32,15 @@ impl<T: BorrowMut<MapData>> Interfaces<T> {
     pub(crate) fn enter(&mut self, interface: &Interface) -> Result<bool, MapError> {
         let mut free = None;
         for place in Interface::places(interface.index) {
-            match self.at(place)?.index {
+            let there = self.at(place)?;
+            match there.index {
                 0 => free = free.or(Some(place)),
-                index if index == interface.index => return self.set(place, interface),
+                index if index == interface.index => {
+                    // What carries sessions is said by `set_xdp`.
+                    let xdp = there.flags & InterfaceFlags::XDP.bits();
+                    return self
+                        .set(place, &Interface { flags: interface.flags | xdp, ..*interface });
+                }
                 _ => {}
             }
         }
@@ -42,6 +48,20 @@ impl<T: BorrowMut<MapData>> Interfaces<T> {
             Some(place) => self.set(place, interface),
             None => Ok(false),
         }
+    }
+
+    /// Says whether XDP carries sessions whose packets arrive at an interface, if it was entered.
+    pub(crate) fn set_xdp(&mut self, index: u32, on: bool) -> Result<(), MapError> {
+        for place in Interface::places(index) {
+            let mut interface = self.at(place)?;
+            let mut flags = InterfaceFlags::from_bits_retain(interface.flags);
+            if interface.index == index && flags.contains(InterfaceFlags::XDP) != on {
+                flags.set(InterfaceFlags::XDP, on);
+                interface.flags = flags.bits();
+                self.set(place, &interface)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes an interface, if it was entered.

@@ -19,17 +19,17 @@ mod tests;
 
 use core::time::Duration;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, TcAttachType};
 use aya::{Ebpf, EbpfLoader};
 use masq_flow::maps::{self, Counter, EarlyDrop, Interface, Settings};
 use masq_flow::owned::Owned;
-use masq_flow::{Layout, Memory, NextHop, Region};
+use masq_flow::{Burst, Layout, Memory, NextHop, Outgoing, Region};
 
 pub(crate) use interfaces::Interfaces;
 pub(crate) use pins::Pins;
@@ -122,6 +122,8 @@ pub(crate) struct Programs {
     ebpf: Ebpf,
     pins: Pins,
     tcx: bool,
+    /// The program at the punt port sends, too.
+    bulk: bool,
     layout: Layout,
 }
 
@@ -134,6 +136,8 @@ pub(crate) struct SharedMemory {
     pub(crate) next_hops: Region<NextHop>,
     /// Which ports are masq's.
     pub(crate) owned: Region<Owned>,
+    /// What is sent past the punt port.
+    pub(crate) outgoing: (Region<Burst>, Region<Outgoing>),
 }
 
 impl Programs {
@@ -172,15 +176,20 @@ impl Programs {
                 .and_then(|loaded| undisturbed(|| loaded.load()))
                 .map_err(|source| AttachError::Program { program, source: source.into() })?;
         }
-        xdp::xdp(&mut ebpf, PUNT)
-            .and_then(|loaded| undisturbed(|| loaded.load()))
-            .map_err(|source| AttachError::Program { program: PUNT, source: source.into() })?;
+        // An older kernel has not the helpers that sending in bulk takes.
+        let bulk = xdp::load(&mut ebpf, BULK)
+            .inspect_err(|error| tracing::info!(%error, "packets are not sent in bulk"))
+            .is_ok();
+        if !bulk {
+            xdp::load(&mut ebpf, PUNT)
+                .map_err(|source| AttachError::Program { program: PUNT, source: source.into() })?;
+        }
         let tcx = match attachment {
             Attachment::Auto => has_tcx(),
             Attachment::Clsact => false,
             Attachment::Tcx => true,
         };
-        Ok(Self { ebpf, pins, tcx, layout })
+        Ok(Self { ebpf, pins, tcx, bulk, layout })
     }
 
     /// Whether programs are attached by tcx links.
@@ -204,6 +213,7 @@ impl Programs {
             table: table.ok_or(AttachError::Map { map: maps::RECORDS, source: None })?,
             next_hops: self.region(maps::NEXT_HOPS, NextHop::COUNT)?,
             owned: self.region(maps::OWNED, 1)?,
+            outgoing: (self.region(maps::BURST, 1)?, self.region(maps::OUTGOING, Burst::MOST)?),
         })
     }
 
@@ -277,7 +287,8 @@ impl Programs {
         }
     }
 
-    /// Attaches the programs of the punt port.
+    /// Attaches the programs of the punt port. Those of its far end: packets that are sent in bulk, and
+    /// cannot be redirected, seem to arrive there.
     pub(crate) fn attach_punt_port(
         &mut self,
         near: &str,
@@ -288,22 +299,34 @@ impl Programs {
             move |source| AttachError::Attach { program, interface, source }
         };
         let pin = self.pins.punt();
-        xdp::xdp(&mut self.ebpf, PUNT)
+        let program = if self.bulk { BULK } else { PUNT };
+        xdp::xdp(&mut self.ebpf, program)
             .map_err(Into::into)
             .and_then(|program| xdp::attach_xdp(program, far.0, &pin))
-            .map_err(failed(PUNT, far.1))?;
-        let (pin, tcx) = (self.pins.returning(), self.tcx);
-        classifier(&mut self.ebpf, RETURN)
-            .map_err(Into::into)
-            .and_then(|program| {
-                if tcx {
-                    attach_tcx(program, near, &pin)
-                } else {
-                    // The pair is masq's own, so whatever filter is there is a predecessor's.
-                    attach_clsact(program, near, true)
-                }
-            })
-            .map_err(failed(RETURN, near))
+            .map_err(failed(program, far.1))?;
+        let tcx = self.tcx;
+        for (end, pin) in [(near, self.pins.returning()), (far.1, self.pins.passed())] {
+            classifier(&mut self.ebpf, RETURN)
+                .map_err(Into::into)
+                .and_then(|program| {
+                    if tcx {
+                        attach_tcx(program, end, &pin)
+                    } else {
+                        // The pair is masq's own, so whatever filter is there is a predecessor's.
+                        attach_clsact(program, end, true)
+                    }
+                })
+                .map_err(failed(RETURN, end))?;
+        }
+        Ok(())
+    }
+
+    /// The program that sends in bulk, where the kernel has what it takes.
+    pub(crate) fn bulk(&self) -> Option<OwnedFd> {
+        let Some(Program::Xdp(program)) = self.ebpf.program(BULK).filter(|_| self.bulk) else {
+            return None;
+        };
+        program.fd().ok()?.as_fd().try_clone_to_owned().ok()
     }
 
     /// Gives the worker's socket to the program at the punt port.
@@ -329,9 +352,7 @@ impl Programs {
         index: u32,
         interface: Option<&Interface>,
     ) -> Result<(), AttachError> {
-        let map = self.map_mut(maps::INTERFACES)?;
-        let mut served =
-            Array::try_from(map).map(Interfaces::new).map_err(unusable(maps::INTERFACES))?;
+        let mut served = self.interfaces()?;
         let done = match interface {
             Some(interface) => served.enter(&Interface { index, ..*interface }),
             None => served.remove(index).map(|()| true),
@@ -340,6 +361,11 @@ impl Programs {
             return Ok(());
         }
         Err(AttachError::NoPlace { index })
+    }
+
+    fn interfaces(&mut self) -> Result<Interfaces<&mut MapData>, AttachError> {
+        let map = self.map_mut(maps::INTERFACES)?;
+        Array::try_from(map).map(Interfaces::new).map_err(unusable(maps::INTERFACES))
     }
 
     /// Enters or removes an address of the host.
@@ -530,6 +556,7 @@ fn absent_is_fine(removed: Result<(), aya::maps::MapError>) -> Result<(), aya::m
 const INGRESS: &str = "masq_ingress";
 const RETURN: &str = "masq_return";
 const PUNT: &str = "masq_punt_xdp";
+const BULK: &str = "masq_bulk_xdp";
 
 /// More signals than come while three programs are verified.
 const LOAD_TRIES: usize = 10;

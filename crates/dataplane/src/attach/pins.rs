@@ -5,6 +5,7 @@
 //!                      ingress-<n>    the link of `masq_ingress` on interface number n
 //!                      xdp-<n>        the link of `masq_xdp` there
 //!                      return         the link of `masq_return` on the punt port's near end
+//!                      passed         that on its far end
 //!                      punt           the link of `masq_punt_xdp` on its far end
 //! ```
 
@@ -66,7 +67,12 @@ impl Pins {
         self.directory.join("return")
     }
 
-    /// The pin of the link on the punt port's far end.
+    /// The pin of the TC link on the punt port's far end.
+    pub(crate) fn passed(&self) -> PathBuf {
+        self.directory.join("passed")
+    }
+
+    /// The pin of the XDP link on the punt port's far end.
     pub(crate) fn punt(&self) -> PathBuf {
         self.directory.join("punt")
     }

@@ -29,7 +29,8 @@ impl Programs {
             }
             attach_xdp(program, index, &pin)
         });
-        attached.map_err(|source| {
+        let noted = attached.and_then(|()| Ok(self.note_xdp(index, true)?));
+        noted.map_err(|source| {
             self.detach_xdp(index);
             AttachError::Attach { program: XDP, interface: name.to_owned(), source }
         })
@@ -52,8 +53,16 @@ impl Programs {
     }
 
     /// Removes `masq_xdp` from an interface, which may be gone already.
-    pub(crate) fn detach_xdp(&self, index: u32) {
+    pub(crate) fn detach_xdp(&mut self, index: u32) {
         let _ = std::fs::remove_file(self.pins.xdp(index));
+        if let Err(error) = self.note_xdp(index, false) {
+            tracing::warn!(%error, "the programs cannot be told that XDP carries nothing any more");
+        }
+    }
+
+    /// Says whether XDP carries what arrives at an interface.
+    fn note_xdp(&mut self, index: u32, on: bool) -> Result<(), AttachError> {
+        self.interfaces()?.set_xdp(index, on).map_err(unusable(maps::INTERFACES))
     }
 }
 
@@ -76,6 +85,12 @@ pub(super) fn attach_xdp(program: &mut Xdp, index: u32, pin: &Path) -> Result<()
     let link: FdLink = program.take_link(id)?.try_into()?;
     link.pin(pin)?;
     Ok(())
+}
+
+/// Loads a program.
+pub(super) fn load(ebpf: &mut Ebpf, name: &str) -> Result<(), ProgramError> {
+    let program = xdp(ebpf, name)?;
+    undisturbed(|| program.load())
 }
 
 pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp, ProgramError> {

@@ -274,7 +274,7 @@ impl Carriers {
         &mut self,
         index: u32,
         name: Option<&str>,
-        programs: &Programs,
+        programs: &mut Programs,
         state: &mut State,
     ) {
         self.verdicts.arriving.remove(&index);
@@ -343,7 +343,7 @@ fn attach(
 }
 
 /// Takes `masq_xdp` off an interface, and restores what was changed for it.
-fn detach(index: u32, interface: Option<&str>, programs: &Programs, state: &mut State) {
+fn detach(index: u32, interface: Option<&str>, programs: &mut Programs, state: &mut State) {
     programs.detach_xdp(index);
     if state.untagging().contains(&index) {
         if let Some(Err(error)) = interface.map(|name| ethtool::strip_vlan_tags(name, true)) {

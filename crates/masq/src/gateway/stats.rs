@@ -47,6 +47,7 @@ pub(super) fn view(
             ingress: count(carried.ingress),
             local: engine.local,
             punted,
+            bulk: counted.worker.punt.bulk,
             dropped: drops.iter().map(|drop| drop.packets).sum(),
         },
         fast_path,

@@ -41,7 +41,14 @@ pub(crate) fn text(stats: &StatsView) -> String {
     line("out", count(traffic.egress));
     line("in", count(traffic.ingress));
     line("local", format!("{} packets of the host itself", units::grouped(traffic.local)));
-    line("punted", format!("{} packets to the engine", units::grouped(traffic.punted)));
+    line(
+        "punted",
+        format!(
+            "{} packets to the engine, which sent {} many at once",
+            units::grouped(traffic.punted),
+            units::grouped(traffic.bulk)
+        ),
+    );
     line(
         "engine",
         format!(
@@ -178,6 +185,7 @@ mod tests {
                 ingress: Count { packets: 240_000, bytes: 340_000_000 },
                 local: 311,
                 punted: 360_311,
+                bulk: 120_000,
                 dropped: 17,
             },
             fast_path: FastPathView {

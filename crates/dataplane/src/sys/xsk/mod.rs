@@ -31,6 +31,7 @@ use core::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use masq_flow::anticipate;
 use rustix::net::xdp::{
     SocketAddrXdp, SocketAddrXdpFlags, XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING,
     XDP_UMEM_PGOFF_COMPLETION_RING, XDP_UMEM_PGOFF_FILL_RING, XdpDesc, XdpDescOptions,
@@ -153,6 +154,16 @@ impl Xsk {
         Ok(xsk)
     }
 
+    /// Asks memory for the next packets that arrived, at most so many: their first two cache lines.
+    pub(crate) fn anticipate(&mut self, most: u32) {
+        let Self { receive, memory, .. } = self;
+        for descriptor in receive.peek(most) {
+            let first = memory.base().as_ptr().wrapping_add(descriptor.addr as usize);
+            anticipate(first);
+            anticipate(first.wrapping_add(64));
+        }
+    }
+
     /// Takes the next packet that arrived.
     pub(crate) fn receive(&mut self) -> Option<Frame> {
         loop {
@@ -229,6 +240,11 @@ impl Xsk {
             before = left;
         }
         before > 0
+    }
+
+    /// Whether nothing that was sent is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sending == 0
     }
 
     /// Takes sent buffers back, telling the tag of each.

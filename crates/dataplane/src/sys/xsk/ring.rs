@@ -183,6 +183,17 @@ impl<T: Entry> Consumer<T> {
         Some(value)
     }
 
+    /// The next entries, at most so many, without taking them.
+    pub(super) fn peek(&mut self, most: u32) -> impl Iterator<Item = T> + '_ {
+        self.produced = self.ring.producer().load(Ordering::Acquire);
+        let there = self.produced.wrapping_sub(self.taken).min(most);
+        (0..there).map(|i| {
+            let entry = self.ring.entry(self.taken.wrapping_add(i));
+            // SAFETY: the entry is filled and ours until it is released; any bits are a value.
+            unsafe { entry.read() }
+        })
+    }
+
     /// Gives the places of the taken entries back.
     pub(super) fn release(&self) {
         self.ring.consumer().store(self.taken, Ordering::Release);
