@@ -18,6 +18,7 @@ use core::cell::Cell;
 use crate::bits::Bits;
 use crate::bucket::{Bucket, Entry, Slot};
 use crate::direction::{Direction, PerDirection};
+use crate::extent::Extent;
 use crate::header::HeaderError;
 use crate::key::AnyKey;
 use crate::memory::Memory;
@@ -80,7 +81,13 @@ impl Writer {
         let mut writer = Self { memory, slots, occupied, tally, absent };
         let mut adoption = Adoption::default();
 
+        let header = writer.memory.header();
+        if !header.extent().is_of(layout.buckets) {
+            header.set_extent(Extent::of(layout.buckets));
+        }
         writer.adopt_records(now_ns, &mut adoption);
+        // To where there is room for all of them.
+        writer.grow();
         let found = writer.adopt_entries(&mut adoption);
         writer.complete_entries(now_ns, &found, &mut adoption);
 

@@ -18,11 +18,11 @@ use crate::word::Word64;
 pub struct Slot(u32);
 
 impl Slot {
-    /// The slot with this index. Slots are numbered below 2³¹.
+    /// The slot with this index. Slots are numbered below 2²⁷.
     #[inline(always)]
     #[must_use]
     pub const fn new(index: u32) -> Self {
-        Self(index & Entry::SLOT)
+        Self(index & Entry::SLOT as u32)
     }
 
     /// The index of the slot, for arrays beside the table.
@@ -46,7 +46,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// An entry: fingerprint in the high half; direction in bit 31; slot below. Zero is a vacancy.
+/// An entry: 36 bits of fingerprint; one of direction; 27 of the slot. Zero is a vacancy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(u64);
 
@@ -54,13 +54,24 @@ impl Entry {
     /// No entry.
     pub const VACANT: Self = Self(0);
 
-    const SLOT: u32 = 0x7fff_ffff;
+    const SLOT: u64 = (1 << 27) - 1;
+    const DIRECTION: u32 = Self::SLOT.count_ones();
+    const FINGERPRINT: u32 = Self::DIRECTION + 1;
 
-    /// The entry for packets of `direction` of the session in `slot`. The fingerprint is not zero.
+    /// The fingerprint of a hash: its high bits, and never zero, which marks a vacancy.
     #[inline(always)]
     #[must_use]
-    pub const fn new(fingerprint: u32, slot: Slot, direction: Direction) -> Self {
-        Self((fingerprint as u64) << 32 | (direction.index() as u64) << 31 | slot.0 as u64)
+    pub const fn mark(hash: u64) -> u64 {
+        let high = hash >> Self::FINGERPRINT;
+        if high == 0 { 1 } else { high }
+    }
+
+    /// The entry for packets of `direction` of the session in `slot`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(fingerprint: u64, slot: Slot, direction: Direction) -> Self {
+        let direction = (direction.index() as u64) << Self::DIRECTION;
+        Self(fingerprint << Self::FINGERPRINT | direction | slot.0 as u64)
     }
 
     /// Whether there is no entry here.
@@ -73,22 +84,22 @@ impl Entry {
     /// The fingerprint of the tuple.
     #[inline(always)]
     #[must_use]
-    pub const fn fingerprint(self) -> u32 {
-        (self.0 >> 32) as u32
+    pub const fn fingerprint(self) -> u64 {
+        self.0 >> Self::FINGERPRINT
     }
 
     /// Where the record is.
     #[inline(always)]
     #[must_use]
     pub const fn slot(self) -> Slot {
-        Slot(self.0 as u32 & Self::SLOT)
+        Slot((self.0 & Self::SLOT) as u32)
     }
 
     /// Which of the record's tuples it is.
     #[inline(always)]
     #[must_use]
     pub const fn direction(self) -> Direction {
-        if self.0 & 1 << 31 == 0 { Direction::Egress } else { Direction::Ingress }
+        if self.0 & 1 << Self::DIRECTION == 0 { Direction::Egress } else { Direction::Ingress }
     }
 }
 
@@ -108,7 +119,7 @@ impl Bucket {
     /// An entry with this fingerprint.
     #[inline(always)]
     #[must_use]
-    pub fn find(&self, fingerprint: u32) -> Option<Entry> {
+    pub fn find(&self, fingerprint: u64) -> Option<Entry> {
         let usual = Entry(self.entries[usual_place(fingerprint)].load());
         if usual.fingerprint() == fingerprint {
             return Some(usual);
@@ -132,8 +143,13 @@ impl Bucket {
     }
 
     /// The places whose entries have this fingerprint.
-    pub(crate) fn marked(&self, fingerprint: u32) -> Places {
+    pub(crate) fn marked(&self, fingerprint: u64) -> Places {
         self.places(|entry| entry.fingerprint() == fingerprint)
+    }
+
+    /// The places whose entries are such.
+    pub(crate) fn occupied(&self, is_one: impl Fn(Entry) -> bool) -> Places {
+        self.places(|entry| !entry.is_vacant() && is_one(entry))
     }
 
     /// The vacant places.
@@ -164,8 +180,9 @@ impl Bucket {
 
 /// Where an entry with this fingerprint is, if nothing else was there before.
 #[inline(always)]
-const fn usual_place(fingerprint: u32) -> usize {
-    fingerprint as usize % Bucket::ENTRIES
+const fn usual_place(fingerprint: u64) -> usize {
+    // The lowest bits are the same in all that lie in a bucket.
+    (fingerprint >> 32) as usize % Bucket::ENTRIES
 }
 
 /// Some of the places of a bucket, in order.
@@ -181,7 +198,7 @@ impl Places {
     }
 
     /// The best of them for an entry with this fingerprint.
-    pub(crate) fn best(mut self, fingerprint: u32) -> Option<usize> {
+    pub(crate) fn best(mut self, fingerprint: u64) -> Option<usize> {
         let usual = usual_place(fingerprint);
         if self.0 & 1 << usual != 0 { Some(usual) } else { self.next() }
     }
@@ -205,12 +222,18 @@ mod tests {
     #[test]
     fn an_entry_gives_back_what_it_was_made_of() {
         for direction in Direction::ALL {
-            let entry = Entry::new(0xdead_beef, Slot::new(0x7fff_fffe), direction);
-            assert_eq!(entry.fingerprint(), 0xdead_beef);
-            assert_eq!(entry.slot().index(), 0x7fff_fffe);
+            let entry = Entry::new(0xd_dead_beef, Slot::new(0x7ff_fffe), direction);
+            assert_eq!(entry.fingerprint(), 0xd_dead_beef);
+            assert_eq!(entry.slot().index(), 0x7ff_fffe);
             assert_eq!(entry.direction(), direction);
             assert!(!entry.is_vacant());
         }
+    }
+
+    #[test]
+    fn a_fingerprint_is_never_a_vacancy() {
+        assert_eq!(Entry::mark(5), 1);
+        assert_eq!(Entry::mark(u64::MAX), (1 << 36) - 1);
     }
 
     #[test]
@@ -219,7 +242,7 @@ mod tests {
         assert_eq!(bucket.vacancies().next(), Some(0));
         assert_eq!(bucket.vacancies().except(Some(0)).next(), Some(1));
         for place in 0..Bucket::ENTRIES {
-            bucket.set(place, Entry::new(place as u32 + 1, Slot::new(9), Direction::Egress));
+            bucket.set(place, Entry::new(place as u64 + 1, Slot::new(9), Direction::Egress));
         }
         assert_eq!(bucket.vacancies().next(), None);
         assert_eq!(bucket.find(8).map(Entry::fingerprint), Some(8));
@@ -231,13 +254,15 @@ mod tests {
     #[test]
     fn an_entry_has_its_usual_place_unless_another_has_it() {
         let bucket = Bucket::default();
-        for (fingerprint, place) in [(0x35, 5), (0x45, 0), (0x42, 2), (0x10, 1)] {
+        let marked = [(0xd_0000_0003_u64, 5), (0xd_0000_0004, 0), (0x2_0000_0004, 2), (1, 1)];
+        for (fingerprint, place) in marked {
             assert_eq!(bucket.vacancies().best(fingerprint), Some(place));
             bucket.set(place, Entry::new(fingerprint, Slot::new(place as u32), Direction::Egress));
         }
-        for (fingerprint, place) in [(0x35, 5), (0x45, 0), (0x42, 2), (0x10, 1)] {
-            assert_eq!(bucket.find(fingerprint).map(|entry| entry.slot().index()), Some(place));
+        for (fingerprint, place) in marked {
+            let found = bucket.find(fingerprint).map(|entry| entry.slot());
+            assert_eq!(found, Some(Slot::new(place as u32)));
         }
-        assert_eq!(bucket.vacancies().except(Some(7)).best(0x37), Some(3));
+        assert_eq!(bucket.vacancies().except(Some(7)).best(7 << 32), Some(3));
     }
 }

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bucket::Bucket;
 use crate::clock::Clock;
+use crate::extent::Extent;
 #[cfg(any(feature = "std", test))]
 use crate::hash::Secret;
 use crate::multilinear::Keys;
@@ -21,12 +22,12 @@ use crate::word::{Word32, Word64};
 pub struct Header {
     magic: Word64,
     version: Word32,
-    header_size: Word32,
-    record_size: Word32,
-    bucket_size: Word32,
-    slots: Word32,
-    buckets: Word32,
     min_epoch: Word32,
+    /// How far the index has grown; see `extent`.
+    extent: Word64,
+    base: Word32,
+    buckets: Word32,
+    slots: Word32,
     reserved: Word32,
     /// What the programs know of the time, written by them.
     pub clock: Clock,
@@ -36,7 +37,10 @@ pub struct Header {
     pub(crate) counts: Counts,
     /// What ended sessions carried; see `totals`.
     pub(crate) retired: Retired,
-    rest: [Word64; 7],
+    header_size: Word32,
+    record_size: Word32,
+    bucket_size: Word32,
+    rest: [Word32; 11],
 }
 
 const _: () = assert!(size_of::<Header>() == 384);
@@ -71,11 +75,11 @@ impl Header {
     /// Raised whenever the meaning of any word of the table changes.
     const VERSION: u32 = 3;
 
-    /// The number of buckets.
+    /// How far the index has grown.
     #[inline(always)]
     #[must_use]
-    pub fn buckets(&self) -> u32 {
-        self.buckets.load()
+    pub(crate) fn extent(&self) -> Extent {
+        Extent::new(self.base.load(), self.extent.load())
     }
 
     /// The fast path leaves sessions of an earlier epoch to the engine.
@@ -141,6 +145,11 @@ impl Header {
         self.min_epoch.store(epoch);
     }
 
+    pub(crate) fn set_extent(&self, extent: Extent) {
+        self.base.store(extent.base());
+        self.extent.store(extent.in_use_and_mask());
+    }
+
     /// Writes a new header; the magic comes last, so that a half-made one is foreign.
     pub(crate) fn format(&self, layout: Layout, secret: Secret) {
         self.magic.store(0);
@@ -153,12 +162,18 @@ impl Header {
         self.slots.store(layout.slots);
         self.buckets.store(layout.buckets);
         self.min_epoch.store(0);
+        self.set_extent(Extent::of(layout.buckets));
         self.clock.set_tick(0);
         self.keys.draw(secret);
         self.counts.clear();
         self.retired.clear();
         release();
         self.magic.store(Self::MAGIC);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn damage_extent(&self, word: u64) {
+        self.extent.store(word);
     }
 
     pub(crate) fn unformat(&self) {

@@ -45,6 +45,7 @@ mod bucket;
 mod bulk;
 mod clock;
 mod direction;
+mod extent;
 mod header;
 mod nexthop;
 mod order;

@@ -171,8 +171,7 @@ impl Memory {
     /// Where a tuple lies.
     #[inline]
     pub(crate) fn place(&self, key: &impl Key) -> Place {
-        // `Layout::is_valid` held when the memory was put together.
-        Place::new(key.hash(&self.header().keys), self.buckets.len() as u32)
+        Place::new(key.hash(&self.header().keys), self.header().extent())
     }
 
     /// The odd neighbour, where a wide record has its addresses.

@@ -35,10 +35,11 @@ impl Reader {
     #[must_use]
     pub fn shape(&self) -> Shape {
         let buckets = self.memory().buckets();
-        let every = buckets.len().div_ceil(LOOKED_AT);
+        let in_use = self.memory().header().extent().in_use() as usize;
+        let every = in_use.div_ceil(LOOKED_AT);
         let mut shape =
             Shape { places: (buckets.len() * Bucket::ENTRIES) as u64, ..Shape::default() };
-        for (number, bucket) in (0_u32..).zip(buckets) {
+        for (number, bucket) in (0_u32..).zip(buckets.iter().take(in_use)) {
             let entries = bucket.entries();
             let count = entries.clone().count() as u32;
             shape.entries += u64::from(count);

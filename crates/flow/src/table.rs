@@ -23,7 +23,7 @@ use crate::bucket::{Bucket, Entry, Places, Slot};
 use crate::direction::{Direction, PerDirection};
 use crate::hash::Secret;
 use crate::header::{Layout, TableStats};
-use crate::index::{Place, other_bucket, verify};
+use crate::index::{Place, verify};
 use crate::key::AnyKey;
 use crate::line::Line;
 use crate::memory::Memory;
@@ -104,6 +104,7 @@ impl Writer {
         self.occupied.insert(slot.index());
         counts.inserted.add(1);
         self.count();
+        self.grow();
         Ok(slot)
     }
 
@@ -465,17 +466,38 @@ impl Writer {
         self.bucket(number).vacancies().except(except)
     }
 
+    /// Takes more buckets into use, as long as those in use are too full.
+    pub(crate) fn grow(&self) {
+        let header = self.memory.header();
+        let entries = 2 * self.len() as u64;
+        let mut extent = header.extent();
+        while entries > FILLED * u64::from(extent.in_use()) {
+            let Some((split, grown)) = extent.grown(self.layout().buckets) else { return };
+            let (from, to) = (self.bucket(split), self.bucket(grown.in_use() - 1));
+            let home = split % extent.base();
+            let moving = from.occupied(|entry| grown.bucket(home, entry.fingerprint()) != split);
+            // Whatever moves is in both while readers may look for it in either.
+            moving.for_each(|place| to.set(place, from.entry(place)));
+            crate::word::release();
+            header.set_extent(grown);
+            crate::word::release();
+            self.absent.set(None);
+            moving.for_each(|place| from.set(place, Entry::VACANT));
+            extent = grown;
+        }
+    }
+
     /// Moves one entry of a full bucket to its other bucket.
     fn clear_out(&self, number: u32, promised: Option<Spot>) -> Option<Spot> {
         let bucket = self.bucket(number);
-        let buckets = self.layout().buckets;
+        let extent = self.memory.header().extent();
         (0..Bucket::ENTRIES).find_map(|place| {
             let spot = Spot { bucket: number, place };
             let entry = bucket.entry(place);
             if Some(spot) == promised || entry.is_vacant() {
                 return None;
             }
-            let other = other_bucket(number, entry.fingerprint(), buckets);
+            let other = extent.other(number, entry.fingerprint());
             let target = self.vacancies(other, promised).best(entry.fingerprint())?;
             self.bucket(other).set(target, entry);
             crate::word::release();
@@ -485,6 +507,10 @@ impl Writer {
         })
     }
 }
+
+/// How many of its eight entries a bucket has on average before more buckets are taken into use: few
+/// enough that hardly an entry lies in its second.
+const FILLED: u64 = 3;
 
 /// A place for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

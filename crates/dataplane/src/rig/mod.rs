@@ -74,7 +74,7 @@ impl Rig {
         for name in ["masq_ingress", "masq_return"] {
             load(|| classifier(&mut ebpf, name).load());
         }
-        for name in ["masq_punt_xdp", "masq_xdp"] {
+        for name in ["masq_bulk_xdp", "masq_punt_xdp", "masq_xdp"] {
             load(|| xdp(&mut ebpf, name).load());
         }
         let memory = Memory::new(

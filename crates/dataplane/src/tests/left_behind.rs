@@ -29,7 +29,7 @@ fn a_damaged_record_ends_its_session_and_no_other() {
 #[test]
 fn a_table_that_is_not_understood_is_given_up_and_the_gateway_starts() {
     // The magic, the version, the size of a record.
-    for (word, value) in [(0, 0x1234_5678), (2, 99), (4, 4096)] {
+    for (word, value) in [(0, 0x1234_5678), (2, 99), (83, 4096)] {
         in_namespaces(|| {
             begin_sessions();
             let header = region::<Header>(pinned(maps::HEADER).fd(), 1).unwrap();
@@ -43,6 +43,20 @@ fn a_table_that_is_not_understood_is_given_up_and_the_gateway_starts() {
             assert_eq!(check[0].check(layout()), Ok(()), "and leaves one that is");
         });
     }
+}
+
+#[test]
+fn sessions_outlive_damage_to_how_far_their_index_had_grown() {
+    in_namespaces(|| {
+        let sessions = begin_sessions();
+        let header = region::<Header>(pinned(maps::HEADER).fd(), 1).unwrap();
+        header.words()[4].store(7);
+
+        let heir = gateway();
+
+        assert_eq!(heir.stats().unwrap().worker.engine.adopted, sessions);
+        assert!(tries("ip netns exec inside ping -c 1 -W 1 203.0.113.178"));
+    });
 }
 
 #[test]

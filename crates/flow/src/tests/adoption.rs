@@ -193,6 +193,25 @@ fn a_foreign_table_is_left_alone() {
     assert_eq!(refused, Err(HeaderError::Foreign { magic: 0 }));
 }
 
+/// Whatever is written over the word that says how far the index has grown, no session is lost by it.
+#[test]
+fn an_index_that_forgot_how_far_it_had_grown_is_sorted_anew() {
+    for damage in [0, 1, 512, 512 | 1 << 32, 700 | 3 << 32, 2048 | 7 << 32, u64::MAX] {
+        let mut writer = writer(6144);
+        let mut random = Random(3);
+        let sessions: Vec<_> = (0..1500)
+            .map(|_| random.session())
+            .map(|session| (writer.insert(0, &session).unwrap(), session))
+            .collect();
+        writer.memory().header().damage_extent(damage);
+        let (heir, adoption) = adopt(writer);
+        assert_eq!((adoption.kept, adoption.discarded()), (1500, 0), "{damage:#x}");
+        sessions.iter().for_each(|(slot, session)| assert_found(&heir, *slot, session));
+        assert_tidy(&heir);
+        assert!(adopt(heir).1.is_clean());
+    }
+}
+
 proptest! {
     /// Whatever is written over the table, its successor has a table that works, and every session
     /// in it is one that was inserted or differs from one in decisions only.
@@ -211,7 +230,7 @@ proptest! {
         for (index, word, value, in_bucket) in scribbles {
             if in_bucket {
                 let buckets = writer.memory().buckets();
-                let entry = Entry::new(value, Slot::new(value % 40), Direction::Ingress);
+                let entry = Entry::new(value.into(), Slot::new(value % 40), Direction::Ingress);
                 buckets[index.index(buckets.len())].set(word % Bucket::ENTRIES, entry);
             } else {
                 let records = writer.memory().records();

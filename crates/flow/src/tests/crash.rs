@@ -140,6 +140,44 @@ fn dying_while_making_room_harms_nobody() {
     }
 }
 
+/// An entry is found at every instant at which the bucket that it lies in is split.
+#[test]
+fn dying_while_the_index_grows_harms_nobody() {
+    let fill = || {
+        let mut writer = writer(3072);
+        let mut random = Random(7);
+        while 2 * writer.len() < 3 * 512 {
+            writer.insert(0, &random.session()).unwrap();
+        }
+        (writer, random.session())
+    };
+    let split: Vec<_> =
+        fill().0.memory().buckets()[0].entries().map(|entry| entry.slot()).collect();
+    let mut stores = 0;
+    loop {
+        let (mut writer, last) = fill();
+        let (_, died) = fuse::with(stores, || writer.insert(0, &last));
+        let reader = Reader::new(writer.memory().clone()).unwrap();
+        for slot in &split {
+            for direction in Direction::ALL {
+                let session = writer.session(*slot).unwrap();
+                let found = reader.lookup(session.arriving(direction));
+                assert_eq!(found.map(|(seen, _)| seen.slot), Some(*slot), "after {stores} stores");
+            }
+        }
+        let grown = writer.memory().header().extent().in_use();
+        let heir = adopted(writer.memory().clone());
+        assert_tidy(&heir);
+        assert!(heir.len() >= 768);
+        if !died {
+            assert_eq!(grown, 513);
+            assert!(writer.memory().buckets()[512].entries().count() > 0);
+            return;
+        }
+        stores += 1;
+    }
+}
+
 /// Runs `act` again and again, dying one store later each time, until it lives.
 ///
 /// Whatever a reader then sees of the victim, and whatever the successor has of it, is one of

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::key::AnyKey;
-use crate::{Activity, Bucket, Refused, TcpMark, Unencodable};
+use crate::{Activity, Bucket, Reader, Refused, TcpMark, Unencodable};
 
 #[test]
 fn a_session_is_found_by_both_its_tuples() {
@@ -72,7 +72,7 @@ fn an_update_changes_decisions_but_no_tuple() {
 
     assert!(!writer.update(slot, &session(2)), "other tuples");
     assert!(!writer.update(Slot::new(9), &session(1)), "no session there");
-    assert!(!writer.update(Slot::new(1 << 30), &session(1)), "no such slot");
+    assert!(!writer.update(Slot::new(1 << 26), &session(1)), "no such slot");
     assert_found(&writer, slot, &decided);
 
     writer.set_state(slot, 1, 2);
@@ -218,6 +218,38 @@ fn a_table_of_several_blocks_takes_as_many_sessions_as_it_was_made_for() {
     while writer.len() < layout.slots as usize {
         assert_ne!(writer.insert(0, &random.session()), Err(Refused::IndexFull));
     }
+}
+
+/// As many buckets are in use as the sessions need, and every session is found on the way there.
+#[test]
+fn an_index_grows_with_its_table() {
+    let layout = Layout::for_sessions(6144);
+    let mut writer = Writer::format(Memory::heap(layout), SECRET);
+    let reader = Reader::new(writer.memory().clone()).unwrap();
+    let in_use = |writer: &Writer| writer.memory().header().extent().in_use();
+    let base = in_use(&writer);
+    assert_eq!((base, layout.buckets), (512, 2048));
+    let mut random = Random(5);
+    let mut sessions = Vec::new();
+    for number in 1..=layout.slots {
+        let session = random.session();
+        sessions.push((writer.insert(0, &session).unwrap(), session));
+        let needed = (2 * number).div_ceil(3).clamp(base, layout.buckets);
+        assert_eq!(in_use(&writer), needed, "with {number} sessions");
+        if number.is_multiple_of(499) {
+            assert_tidy(&writer);
+            for (slot, session) in &sessions {
+                let found = reader.lookup(&session.reply).map(|(seen, _)| seen.slot);
+                assert_eq!(found, Some(*slot), "of {number}");
+            }
+        }
+    }
+    // Nothing is taken back: the next busy hour comes.
+    for (slot, _) in sessions {
+        writer.remove(0, slot).unwrap();
+    }
+    assert_eq!(in_use(&writer), layout.buckets);
+    assert_tidy(&writer);
 }
 
 /// What hosts choose most often, and what a hash that is linear in them might lay close together.
