@@ -105,6 +105,8 @@ pub struct Traffic {
     pub punted: u64,
     /// Packets that the engine sent many at once, past the punt port.
     pub bulk: u64,
+    /// Of these: redirected by XDP.
+    pub bulk_by_xdp: u64,
     /// Dropped, for any reason.
     pub dropped: u64,
 }

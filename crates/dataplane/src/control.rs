@@ -425,6 +425,7 @@ impl Control {
                 Err(error @ AttachError::Renamed { .. }) => {
                     tracing::debug!(%error, "news of it will follow");
                     let _ = self.programs.set_interface(index, None);
+                    let _ = self.state.remove_filter(index);
                 }
                 Err(error) => errors.push(error),
             }

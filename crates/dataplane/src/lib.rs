@@ -26,6 +26,7 @@ mod bpffs;
 mod bulk;
 mod clock;
 mod control;
+mod departure;
 mod detach;
 mod doctor;
 mod error;

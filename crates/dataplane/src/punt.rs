@@ -14,9 +14,10 @@
 //!
 //! # Fairness
 //!
-//! A sent buffer comes back when the last device has freed the packet, which may be never for a
-//! device whose queue has stopped. So at most [`OUTSTANDING_MAX`] buffers are under way to one next
-//! hop; what comes beyond that is dropped and counted, and the other next hops have theirs.
+//! A buffer that is sent through the port comes back when the last device has freed the packet, which may
+//! be never for a device whose queue has stopped. So only so many are under way to one next hop; what
+//! comes beyond that is dropped and counted, and the other next hops have theirs. What goes past the
+//! port keeps no buffer: there a device that has no room drops, and counts it itself.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,19 +27,21 @@ use masq_flow::Ticket;
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason, Return, ReturnHeader};
 use zerocopy::IntoBytes;
 
-use crate::bulk::Bulk;
+use crate::bulk::{Bulk, Fate};
+use crate::departure::{NextHops, Way};
 use crate::sys::xsk::{BUFFER_LEN, Frame, Xsk};
 
 /// The worker's end of the punt port.
 #[derive(Debug)]
 pub(crate) struct PuntPort {
     xsk: Xsk,
-    /// Buffers under way, by next hop; number 0 counts those for the host itself.
-    outstanding: Vec<u32>,
+    next_hops: NextHops,
     /// The last time that a buffer was wanted, there was none.
     starved: bool,
     /// What is sent with the next flush.
     queued: Vec<Queued>,
+    /// What of that goes past the port.
+    passing: Vec<Queued>,
     bulk: Option<Bulk>,
     counts: PuntCounts,
 }
@@ -50,6 +53,7 @@ struct Queued {
     /// The number of its next hop; 0 if it is for the host itself.
     next_hop: u16,
     from: Origin,
+    way: Way,
 }
 
 /// What is known of where a packet came from: nothing of one that the engine sends by itself.
@@ -66,9 +70,9 @@ pub(crate) struct Origin {
 pub struct PuntCounts {
     /// Packets that arrived.
     pub received: u64,
-    /// Packets sent to next hops.
+    /// Packets handed over for next hops.
     pub forwarded: u64,
-    /// Packets given to the host.
+    /// Packets handed over for the host.
     pub local: u64,
     /// Of both: many by one call, past the port.
     pub bulk: u64,
@@ -105,9 +109,15 @@ impl PuntPort {
     /// Opens the port on the far end of the pair.
     pub(crate) fn open(far: u32, next_hops: usize) -> io::Result<Self> {
         let xsk = Xsk::open(far, BUFFERS)?;
-        let outstanding = vec![0; next_hops];
-        let (queued, counts) = (Vec::new(), PuntCounts::default());
-        Ok(Self { xsk, outstanding, starved: false, queued, bulk: None, counts })
+        Ok(Self {
+            xsk,
+            next_hops: NextHops::new(next_hops),
+            starved: false,
+            queued: Vec::new(),
+            passing: Vec::new(),
+            bulk: None,
+            counts: PuntCounts::default(),
+        })
     }
 
     /// Has many packets sent at once.
@@ -177,7 +187,12 @@ impl PuntPort {
         frame.set_len(ETHERNET_LEN + len);
         let header = ReturnHeader::new(to, from.ticket);
         self.xsk.bytes(&frame)[..ReturnHeader::LEN].copy_from_slice(header.as_bytes());
-        self.queued.push(Queued { frame, next_hop, from });
+        let way = match to {
+            Return::Forward { .. } if from.xdp => Way::Redirected,
+            Return::Forward { .. } | Return::Local { .. } => Way::Kernel,
+        };
+        let way = if Bulk::takes(ETHERNET_LEN + len) { way } else { Way::Port };
+        self.queued.push(Queued { frame, next_hop, from, way });
     }
 
     /// Gives a buffer back unused.
@@ -187,59 +202,59 @@ impl PuntPort {
 
     /// Takes back buffers of packets that have left.
     pub(crate) fn reclaim(&mut self) {
-        let Self { xsk, outstanding, .. } = self;
-        xsk.reclaim(|next_hop| {
-            if let Some(under_way) = outstanding.get_mut(usize::from(next_hop)) {
-                *under_way = under_way.saturating_sub(1);
-            }
-        });
+        let Self { xsk, next_hops, .. } = self;
+        xsk.reclaim(|next_hop| next_hops.leave(next_hop));
     }
 
     /// Has the kernel work: send what is queued, receive into what is free. True when some of it
     /// has to be tried again soon. Tickets of what has left already are given `back`.
     pub(crate) fn flush(&mut self, back: impl FnMut(Ticket)) -> bool {
-        // What is under way through the port must not be overtaken.
-        if self.queued.len() >= BULK_LEAST && self.xsk.is_idle() {
+        if self.queued.len() >= BULK_LEAST {
             self.send_in_bulk(back);
         }
-        let mut queued = core::mem::take(&mut self.queued);
-        queued.drain(..).for_each(|queued| self.send_one(queued));
-        self.queued = queued;
+        // What the kernel did not take comes before what was for the port from the start.
+        let (mut passing, mut queued) =
+            (core::mem::take(&mut self.passing), core::mem::take(&mut self.queued));
+        passing.drain(..).chain(queued.drain(..)).for_each(|queued| self.send_one(queued));
+        (self.passing, self.queued) = (passing, queued);
         self.xsk.flush()
     }
 
-    /// Sends what is queued past the port, as far as that is possible.
+    /// Sends what may go past the port, if that is enough to be worth it.
     fn send_in_bulk(&mut self, mut back: impl FnMut(Ticket)) {
-        let Self { xsk, queued, bulk, counts, .. } = self;
-        while let Some(way) = bulk.as_mut() {
-            let fit = queued
-                .iter()
-                .take_while(|queued| way.push(xsk.bytes(&queued.frame), queued.from.xdp))
-                .count();
-            if fit == 0 {
-                return;
+        let Self { xsk, next_hops, queued, passing, bulk, counts, .. } = self;
+        let Some(bulk) = bulk else { return };
+        queued.iter().for_each(|queued| next_hops.begin(queued.next_hop));
+        for queued in &mut *queued {
+            queued.way = next_hops.choose(queued.next_hop, queued.way);
+        }
+        if queued.iter().filter(|queued| queued.way < Way::Port).count() < BULK_LEAST {
+            return;
+        }
+        passing.extend(queued.extract_if(.., |queued| queued.way < Way::Port));
+        while !passing.is_empty() {
+            for queued in &*passing {
+                if !bulk.push(xsk.bytes(&queued.frame), queued.way == Way::Redirected) {
+                    break;
+                }
             }
-            let mut left = 0;
-            let sent = way.send(|place, redirected| {
-                left = place + 1;
-                counts.redirected += u64::from(redirected);
-                if let Some(ticket) = queued[place].from.ticket.filter(|_| redirected) {
+            let mut taken = 0;
+            let sent = bulk.send(|place, fate| {
+                let Queued { next_hop, from, .. } = &passing[place];
+                taken = place + 1;
+                if fate != Fate::Dropped {
+                    counts.bulk += 1;
+                    counts.count(*next_hop);
+                }
+                counts.redirected += u64::from(fate == Fate::Redirected);
+                // Those of what the kernel has are given back by the program that it meets.
+                if let Some(ticket) = from.ticket.filter(|_| fate != Fate::Kernel) {
                     back(ticket);
                 }
             });
-            counts.bulk += left as u64;
-            for queued in queued.drain(..left) {
-                counts.count(queued.next_hop);
-                xsk.release(queued.frame);
-            }
-            match sent {
-                Ok(()) => {}
-                // What is left goes through the port this time.
-                Err(error) if error.kind() == io::ErrorKind::OutOfMemory => return,
-                Err(error) => {
-                    tracing::warn!(%error, "packets are not sent in bulk any more");
-                    *bulk = None;
-                }
+            passing.drain(..taken).for_each(|queued| xsk.release(queued.frame));
+            if !sent || taken == 0 {
+                return;
             }
         }
     }
@@ -256,13 +271,10 @@ impl PuntPort {
 
     /// Sends a frame through the port, unless too many are under way to its next hop.
     fn send_one(&mut self, Queued { frame, next_hop, .. }: Queued) {
-        match self.outstanding.get_mut(usize::from(next_hop)) {
-            Some(under_way) if *under_way < OUTSTANDING_MAX => *under_way += 1,
-            Some(_) | None => {
-                self.counts.busy += 1;
-                self.xsk.release(frame);
-                return;
-            }
+        if !self.next_hops.enter(next_hop) {
+            self.counts.busy += 1;
+            self.xsk.release(frame);
+            return;
         }
         self.counts.count(next_hop);
         self.xsk.send(frame, next_hop);
@@ -287,11 +299,9 @@ impl AsFd for PuntPort {
 
 /// How many buffers the socket has: 32 MiB, half of them to receive into.
 const BUFFERS: u32 = 8192;
-/// How many packets are sent past the port at least. A call costs some twelve microseconds, and each packet
-/// one less than through the port.
+/// How many packets are sent past the port at least. On the machine of `docs/performance` a call costs
+/// twelve microseconds, and each packet one less than through the port.
 const BULK_LEAST: usize = 16;
-/// How many buffers may be under way to one next hop.
-const OUTSTANDING_MAX: u32 = 512;
 /// The kernel's room before a packet, and ours for a punt header.
 const HEADROOM: usize = 256 + PuntHeader::LEN;
 const ETHERNET_LEN: usize = 14;

@@ -34,7 +34,8 @@ pub(crate) fn run(command: &str) -> String {
     let mut words = command.split_ascii_whitespace();
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command}: {text}{said}");
     text
 }
 

@@ -3,7 +3,7 @@
 //! The kernel makes frames and runs the program on each (`BPF_PROG_RUN` with live frames, Linux 5.18),
 //! and the program fills them with what the worker has left for it ([`Outgoing`]). No socket buffer is
 //! made for a packet, no device is gone through on the way, and there is one softirq for all: a packet
-//! costs a fifth of what it costs through the punt port, but a call costs as much as several packets.
+//! costs a fifth of what it costs through the punt port, but a call costs as much as a dozen packets.
 //!
 //! What XDP cannot redirect is left to the kernel with its return header, and meets the program at the
 //! punt port (`reinject`). And what it should not: where TC carries the session whose packet it is, the
@@ -19,7 +19,7 @@ use masq_flow::{Burst, NextHopId, Outgoing};
 use crate::bytes::Bytes as _;
 use crate::counters::{count, count_drop};
 use crate::maps;
-use crate::xdp::Frame;
+use crate::xdp::{Frame, SHORTEST_FRAME};
 
 /// Whether the kernel made the frame for [`next`].
 #[inline(always)]
@@ -43,7 +43,7 @@ pub(crate) fn next(ctx: &XdpContext) -> u32 {
     }
     match outgoing.header().and_then(|header| header.get()) {
         Some(Return::Forward { next_hop, link }) => forward(ctx, outgoing, next_hop, link),
-        Some(Return::Local { .. }) => XDP_PASS,
+        Some(Return::Local { .. }) => left(outgoing),
         None => dropped(EarlyDrop::Stray),
     }
 }
@@ -54,9 +54,13 @@ fn forward(ctx: &XdpContext, outgoing: &Outgoing, id: NextHopId, link: u16) -> u
         return dropped(EarlyDrop::NextHop);
     };
     if hop.layer3 || !outgoing.may_be_redirected() {
-        return XDP_PASS;
+        return left(outgoing);
     }
-    let Some(action) = maps::redirect(hop.ifindex) else { return XDP_PASS };
+    let Some(action) = maps::redirect(hop.ifindex) else { return left(outgoing) };
+    // The kernel's own way fills up what is too short for a wire, and a driver may rely on it.
+    if lengthen(ctx, outgoing.length(), SHORTEST_FRAME as u32).is_none() {
+        return dropped(EarlyDrop::Headroom);
+    }
     if Frame::new(ctx).write(0, hop.addresses).is_none() {
         return dropped(EarlyDrop::Headroom);
     }
@@ -71,14 +75,28 @@ fn fill(ctx: &XdpContext, outgoing: &Outgoing) -> Option<()> {
     if length < ReturnHeader::LEN as u32 || length > Outgoing::LONGEST as u32 {
         return None;
     }
-    // SAFETY: the context is the one the kernel passed.
-    if unsafe { bpf_xdp_adjust_tail(ctx.ctx, length as i32 - Burst::SHORTEST as i32) } != 0 {
-        return None;
-    }
-    // SAFETY: as above; the bytes are as many at least.
+    lengthen(ctx, Burst::SHORTEST as u32, length)?;
+    // SAFETY: the context is the one the kernel passed; the bytes are as many at least.
     let stored =
         unsafe { bpf_xdp_store_bytes(ctx.ctx, 0, outgoing.bytes().cast_mut().cast(), length) };
     if stored == 0 { Some(()) } else { None }
+}
+
+/// Makes a frame longer, if it is not; what is added is zero.
+#[inline(always)]
+fn lengthen(ctx: &XdpContext, length: u32, least: u32) -> Option<()> {
+    if length >= least {
+        return Some(());
+    }
+    // SAFETY: the context is the one the kernel passed.
+    let done = unsafe { bpf_xdp_adjust_tail(ctx.ctx, (least - length) as i32) };
+    if done == 0 { Some(()) } else { None }
+}
+
+#[inline(always)]
+fn left(outgoing: &Outgoing) -> u32 {
+    outgoing.note_left();
+    XDP_PASS
 }
 
 #[inline(always)]

@@ -1,9 +1,11 @@
 //! The eBPF programs: which packets are the gateway's, and their way to the worker and back.
 //!
 //! ```text
-//!   inside ──► masq_xdp ──► masq_ingress ──┐                             ┌──► out of the next hop's interface
-//!                 │             │          ├─► punt port ─► worker ─► masq_return
-//!  outside ──► masq_xdp ──► masq_ingress ──┘   masq_punt_xdp             └──► the host itself (Local)
+//!                                                          ┌─► masq_bulk_xdp ─┬──► out of the next hop's interface
+//!   inside ──► masq_xdp ──► masq_ingress ──┐               │   (many at once)  │
+//!                 │             │          ├─► punt port ─► worker ─► masq_return ──► out of the next hop's interface
+//!  outside ──► masq_xdp ──► masq_ingress ──┘   masq_bulk_xdp,             └──────► the host itself (Local)
+//!                 │             │              or masq_punt_xdp
 //!                 │             │
 //!                 │             ├──► the kernel, untouched: whatever is not the gateway's
 //!                 └─────────────┴──► fast path: out of the next hop's interface
@@ -52,7 +54,7 @@ fn masq_xdp(ctx: XdpContext) -> u32 {
     xdp::handle(&ctx)
 }
 
-/// On the ingress of the punt port's first end (TC): what the worker sends back.
+/// On the ingress of both ends of the punt port (TC): what the worker sends back.
 #[classifier]
 fn masq_return(ctx: TcContext) -> i32 {
     reinject::handle(Skb::new(&ctx))

@@ -1,4 +1,5 @@
-//! At the first end of the punt port: what the worker sends back.
+//! At the punt port: what the worker sends back. It arrives at the first end, and what was left to the
+//! kernel in bulk (see `bulk`) at the second.
 //!
 //! ```text
 //!   [return header][type][IPv4 …]   forward ──► [next hop][our address][type][IPv4 …] out of its interface

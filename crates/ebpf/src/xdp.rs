@@ -25,7 +25,7 @@ use crate::fast::{self, Arrival};
 use crate::{maps, parse, rewrite, table};
 
 /// Frames are filled up to this length (IEEE 802.3, without checksum).
-const SHORTEST_FRAME: usize = 60;
+pub(crate) const SHORTEST_FRAME: usize = 60;
 
 /// A frame in a driver's buffer, which nothing moves while we look at it.
 #[derive(Clone, Copy)]

@@ -23,15 +23,24 @@ pub struct Burst {
 }
 
 impl Burst {
-    /// How many packets fit one call: what the kernel sends at once at most.
+    /// How many packets fit one call: what the kernel sends at once at most (`TEST_XDP_MAX_BATCH` of
+    /// its net/bpf/test_run.c).
     pub const MOST: u32 = 256;
 
     /// What stands before the frames that the kernel makes for the program: so it tells them from
     /// those that arrive at the punt port.
     pub const MARK: [u8; 4] = *b"masq";
 
-    /// How long those frames are before the program fills them: less is none to the kernel.
+    /// How long those frames are before the program fills them: an Ethernet header (`ETH_HLEN`), as
+    /// the kernel makes none that is shorter.
     pub const SHORTEST: usize = 14;
+
+    /// What the kernel makes them of.
+    pub const FRAME: [u8; 18] = {
+        let mut frame = [0; Self::MARK.len() + Self::SHORTEST];
+        frame.split_at_mut(Self::MARK.len()).0.copy_from_slice(&Self::MARK);
+        frame
+    };
 
     /// Takes the number of the next packet, if there is one.
     #[inline(always)]
@@ -77,8 +86,10 @@ impl Outgoing {
     const KERNEL: u32 = 0;
     /// It may be redirected.
     const ANY: u32 = 1;
-    /// It was.
-    const REDIRECTED: u32 = 2;
+    /// It was left to the kernel.
+    const LEFT: u32 = 2;
+    /// It was redirected.
+    const REDIRECTED: u32 = 3;
 
     /// The longest frame. A longer one goes through the punt port.
     pub const LONGEST: usize = Self::WORDS * size_of::<u64>();
@@ -113,16 +124,26 @@ impl Outgoing {
         self.way.load() == Self::ANY
     }
 
-    /// Notes that the program has redirected it, and not left it to the kernel.
+    /// Notes that the program has redirected it.
     #[inline(always)]
     pub fn note_redirected(&self) {
         self.way.store(Self::REDIRECTED);
     }
 
-    /// Whether the program has redirected it.
+    /// Notes that the program has left it to the kernel.
+    #[inline(always)]
+    pub fn note_left(&self) {
+        self.way.store(Self::LEFT);
+    }
+
+    /// What became of it once it was taken.
     #[must_use]
-    pub fn is_redirected(&self) -> bool {
-        self.way.load() == Self::REDIRECTED
+    pub fn fate(&self) -> Fate {
+        match self.way.load() {
+            Self::REDIRECTED => Fate::Redirected,
+            Self::LEFT => Fate::Kernel,
+            _ => Fate::Dropped,
+        }
     }
 
     /// Puts a frame in, which may be `redirected` or not; false if it is too long.
@@ -140,6 +161,17 @@ impl Outgoing {
         self.way.store(if redirected { Self::ANY } else { Self::KERNEL });
         true
     }
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// XDP handed it to its device.
+    Redirected,
+    /// The kernel has it.
+    Kernel,
+    /// The program dropped it, and counted why.
+    Dropped,
 }
 
 #[cfg(test)]
@@ -179,12 +211,16 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_redirected_if_it_may_until_another_is_put_in() {
+    fn what_became_of_a_packet_is_known_until_another_is_put_in() {
         let outgoing = outgoing();
         assert!(outgoing.fill(&[1; 60], false) && !outgoing.may_be_redirected());
         assert!(outgoing.fill(&[1; 60], true) && outgoing.may_be_redirected());
+        assert_eq!(outgoing.fate(), Fate::Dropped, "nothing was noted");
         outgoing.note_redirected();
-        assert!(outgoing.is_redirected() && !outgoing.may_be_redirected());
-        assert!(outgoing.fill(&[1; 60], true) && !outgoing.is_redirected());
+        assert_eq!(outgoing.fate(), Fate::Redirected);
+        assert!(!outgoing.may_be_redirected());
+        outgoing.note_left();
+        assert_eq!(outgoing.fate(), Fate::Kernel);
+        assert!(outgoing.fill(&[1; 60], true) && outgoing.fate() == Fate::Dropped);
     }
 }

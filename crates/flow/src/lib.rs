@@ -77,7 +77,7 @@ mod totals;
 
 pub use activity::{Activity, ActivityLine, SideActivity, TcpMark};
 pub use bucket::{Bucket, Entry, Slot};
-pub use bulk::{Burst, Outgoing};
+pub use bulk::{Burst, Fate, Outgoing};
 pub use clock::Clock;
 pub use direction::{Direction, PerDirection};
 pub use hash::Secret;

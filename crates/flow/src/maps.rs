@@ -274,7 +274,8 @@ pub enum EarlyDrop {
     NoWorker = 3,
     /// The source sends more misses than it may.
     RateLimited = 4,
-    /// It came to the punt port, but neither from the programs nor from the worker.
+    /// It came to the punt port, but neither from the programs nor from the worker, or with a header that
+    /// makes no sense.
     Stray = 5,
     /// It is larger than a frame that the punt port carries.
     TooBig = 6,

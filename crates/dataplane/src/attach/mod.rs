@@ -176,10 +176,7 @@ impl Programs {
                 .and_then(|loaded| undisturbed(|| loaded.load()))
                 .map_err(|source| AttachError::Program { program, source: source.into() })?;
         }
-        // An older kernel has not the helpers that sending in bulk takes.
-        let bulk = xdp::load(&mut ebpf, BULK)
-            .inspect_err(|error| tracing::info!(%error, "packets are not sent in bulk"))
-            .is_ok();
+        let bulk = xdp::load_bulk(&mut ebpf);
         if !bulk {
             xdp::load(&mut ebpf, PUNT)
                 .map_err(|source| AttachError::Program { program: PUNT, source: source.into() })?;
@@ -255,7 +252,10 @@ impl Programs {
         if is_called_so() {
             return attached;
         }
-        self.detach_ingress(index, Some(name));
+        if attached.is_ok() {
+            // By its own name: what is called `name` by now may be served, and keeps its filter.
+            self.detach_ingress(index, sys::interface_name(index).as_deref());
+        }
         Err(renamed())
     }
 
@@ -536,7 +536,9 @@ fn when_free<T>(mut attach: impl FnMut() -> Result<T, ProgramError>) -> Result<T
     }
 }
 
-fn unusable(map: &'static str) -> impl Fn(aya::maps::MapError) -> AttachError {
+fn unusable<E: core::error::Error + Send + Sync + 'static>(
+    map: &'static str,
+) -> impl Fn(E) -> AttachError {
     move |source| AttachError::Map { map, source: Some(source.into()) }
 }
 
@@ -558,7 +560,7 @@ const RETURN: &str = "masq_return";
 const PUNT: &str = "masq_punt_xdp";
 const BULK: &str = "masq_bulk_xdp";
 
-/// More signals than come while three programs are verified.
+/// More signals than come while a program is verified.
 const LOAD_TRIES: usize = 10;
 
 /// How long a place may take to become free.

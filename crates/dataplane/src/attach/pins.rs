@@ -6,7 +6,7 @@
 //!                      xdp-<n>        the link of `masq_xdp` there
 //!                      return         the link of `masq_return` on the punt port's near end
 //!                      passed         that on its far end
-//!                      punt           the link of `masq_punt_xdp` on its far end
+//!                      punt           the link of `masq_bulk_xdp` or `masq_punt_xdp` there
 //! ```
 
 use std::collections::BTreeSet;

@@ -8,14 +8,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use aya::Ebpf;
-use aya::maps::DevMapHash;
+use aya::maps::xdp::XdpMapError;
+use aya::maps::{DevMapHash, MapError};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{ProgramError, Xdp};
+use aya::util::KernelVersion;
+use rustix::io::Errno;
 
 use masq_flow::maps;
 
-use super::{AttachError, Failure, Programs, absent_is_fine, undisturbed, unusable, when_free};
+use super::{
+    AttachError, BULK, Failure, Programs, absent_is_fine, undisturbed, unusable, when_free,
+};
 
 impl Programs {
     /// Attaches `masq_xdp` to an interface, or replaces what a predecessor attached there. After an
@@ -40,16 +45,19 @@ impl Programs {
     pub(crate) fn set_redirects(&mut self, interfaces: &BTreeSet<u32>) -> Result<(), AttachError> {
         let mut devices =
             DevMapHash::try_from(self.map_mut(maps::DEVICES)?).map_err(unusable(maps::DEVICES))?;
-        let before: BTreeSet<u32> = devices.keys().flatten().collect();
+        let before: Result<BTreeSet<u32>, _> = devices.keys().collect();
+        let before = before.map_err(unusable(maps::DEVICES))?;
+        // One that cannot be told does not keep the others from it.
+        let mut told = Ok(());
         for index in before.difference(interfaces) {
-            absent_is_fine(devices.remove(*index)).map_err(unusable(maps::DEVICES))?;
+            let removed = absent_is_fine(devices.remove(*index)).map_err(XdpMapError::from);
+            told = told.and(removed);
         }
         for index in interfaces.difference(&before) {
-            if let Err(error) = devices.insert(*index, *index, None, 0) {
-                tracing::debug!(index, %error, "an interface takes no redirects after all");
-            }
+            let inserted = gone_is_fine(devices.insert(*index, *index, None, 0));
+            told = told.and(inserted);
         }
-        Ok(())
+        told.map_err(unusable(maps::DEVICES))
     }
 
     /// Removes `masq_xdp` from an interface, which may be gone already.
@@ -85,6 +93,37 @@ pub(super) fn attach_xdp(program: &mut Xdp, index: u32, pin: &Path) -> Result<()
     let link: FdLink = program.take_link(id)?.try_into()?;
     link.pin(pin)?;
     Ok(())
+}
+
+/// Loads the program that sends in bulk, and says whether that worked.
+pub(super) fn load_bulk(ebpf: &mut Ebpf) -> bool {
+    let Err(error) = load(ebpf, BULK) else { return true };
+    // What the verifier says of a program is pages long.
+    let error = if let ProgramError::LoadError { io_error, .. } = error {
+        io_error.to_string()
+    } else {
+        error.to_string()
+    };
+    // Live frames, and the helper that fills them.
+    let first = KernelVersion::new(5, 18, 0);
+    if KernelVersion::current().is_ok_and(|kernel| kernel < first) {
+        tracing::info!("packets are not sent in bulk, which Linux 5.18 can");
+    } else {
+        tracing::warn!(error, "packets are not sent in bulk: many new flows at once cost more");
+    }
+    false
+}
+
+/// An interface that is gone takes nothing, whatever the map says.
+fn gone_is_fine(inserted: Result<(), XdpMapError>) -> Result<(), XdpMapError> {
+    match inserted {
+        Err(XdpMapError::MapError(MapError::SyscallError(error)))
+            if error.io_error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Loads a program.

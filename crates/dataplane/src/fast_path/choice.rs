@@ -63,6 +63,13 @@ pub enum Why {
         /// It is a veth, and it is up to its other end.
         veth: bool,
     },
+    /// The driver sends what a processor redirects by the queue of its number, and has not as many.
+    Queues {
+        /// The queues that it has.
+        queues: u32,
+        /// The processors that there may be.
+        processors: u32,
+    },
     /// What leaves by the interface is queued by a discipline that XDP would go around.
     Queueing {
         /// Which.
@@ -120,6 +127,11 @@ impl fmt::Display for Sentence<'_> {
             Why::NoRedirects { veth: false } => {
                 write!(f, "the driver of {interface} takes no redirects")
             }
+            Why::Queues { queues, processors } => write!(
+                f,
+                "{interface} takes redirects from as many processors as it has queues, which are \
+                 {queues} of {processors} (`ethtool -L {interface} combined {processors}`)"
+            ),
             Why::Queueing { discipline } => {
                 write!(f, "{interface} has a queueing discipline of its own ({discipline})")
             }
@@ -142,6 +154,10 @@ pub(crate) struct Facts {
     /// There are interfaces for VLANs of it.
     pub(crate) has_vlans: bool,
     pub(crate) program: Occupant,
+    /// Queues that it sends by; none where the driver does not say.
+    pub(crate) queues: Option<u32>,
+    /// Processors that there may be.
+    pub(crate) processors: u32,
     /// The queueing discipline that somebody gave it.
     pub(crate) discipline: Option<String>,
     /// Something judges packets that leave by it.
@@ -202,6 +218,11 @@ impl Facts {
             Some(features) if features.takes_redirects() => {}
             Some(_) => return Err(Why::NoRedirects { veth: self.kind == "veth" }),
         }
+        if let Some(queues) = self.queues.filter(|_| self.has_a_queue_for_each_processor())
+            && queues < self.processors
+        {
+            return Err(Why::Queues { queues, processors: self.processors });
+        }
         if let Some(discipline) = &self.discipline {
             return Err(Why::Queueing { discipline: discipline.clone() });
         }
@@ -219,6 +240,11 @@ impl Facts {
         self.driver.as_deref().filter(|driver| PARAVIRTUAL.contains(driver))
     }
 
+    /// The driver drops what a processor redirects for which it has no queue.
+    fn has_a_queue_for_each_processor(&self) -> bool {
+        self.driver.as_deref().is_some_and(|driver| QUEUE_FOR_EACH.contains(&driver))
+    }
+
     /// VLAN tags travel beside the frame, whatever the driver is told.
     pub(crate) fn keeps_tags_apart(&self) -> bool {
         !self.kind.is_empty()
@@ -228,6 +254,10 @@ impl Facts {
 /// Drivers of what a hypervisor offers: its switch, or another guest, sends packets that were never
 /// meant to be on a wire.
 const PARAVIRTUAL: [&str; 4] = ["hv_netvsc", "vif", "virtio_net", "vmxnet3"];
+
+/// Drivers whose redirects fail on processors beyond their queues (`i40e_xdp_xmit`, `mlx5e_xdp_xmit`:
+/// -ENXIO); others share queues, or make one for each processor.
+const QUEUE_FOR_EACH: [&str; 2] = ["i40e", "mlx5_core"];
 
 /// The longest packet of an interface whose driver keeps frames in one page, behind the headroom
 /// that XDP wants and before the kernel's trailer, as a veth does.
@@ -295,6 +325,10 @@ mod tests {
     fn what_xdp_would_go_around_is_tcs() {
         assert_eq!(card().leaving(), Ok(()));
         assert_eq!(veth().leaving(), Ok(()));
+        let queues = |queues| Facts { queues: Some(queues), processors: 6, ..card() };
+        assert_eq!(queues(4).leaving(), Ok(()), "its processors share queues");
+        let driver = Some("mlx5_core".to_owned());
+        assert_eq!(Facts { driver, ..queues(6) }.leaving(), Ok(()));
         let cases = [
             (Facts { features: None, ..card() }, Why::Unknown),
             (
@@ -308,6 +342,10 @@ mod tests {
             (
                 Facts { discipline: Some("cake".to_owned()), ..card() },
                 Why::Queueing { discipline: "cake".to_owned() },
+            ),
+            (
+                Facts { driver: Some("i40e".to_owned()), queues: Some(4), processors: 6, ..card() },
+                Why::Queues { queues: 4, processors: 6 },
             ),
             (Facts { has_filters: true, ..card() }, Why::Filters),
             (Facts { layer3: true, ..card() }, Why::Layer3),

@@ -279,6 +279,7 @@ impl Carriers {
     ) {
         self.verdicts.arriving.remove(&index);
         self.verdicts.leaving.remove(&index);
+        tell(programs, &self.verdicts.taking_redirects());
         detach(index, name, programs, state);
     }
 
@@ -356,7 +357,10 @@ fn detach(index: u32, interface: Option<&str>, programs: &mut Programs, state: &
 /// Tells the programs which interfaces take redirects.
 fn tell(programs: &mut Programs, redirects: &BTreeSet<u32>) {
     if let Err(error) = programs.set_redirects(redirects) {
-        tracing::error!(error = %Chain(&error), "XDP cannot be told where to redirect");
+        tracing::error!(
+            error = %Chain(&error),
+            "XDP cannot be told where to redirect: `fast-path.mode = \"tc\"` does without"
+        );
     }
 }
 

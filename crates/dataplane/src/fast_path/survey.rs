@@ -50,6 +50,8 @@ impl Surveyor {
                 layer3: link.layer3,
                 mtu: link.mtu,
                 features: features.as_ref().and_then(|all| all.get(&link.index)).copied(),
+                queues: ethtool::sending_queues(&link.name).ok(),
+                processors: aya::util::nr_cpus().map_or(1, |count| count as u32),
                 has_vlans: vlans.contains(&link.index),
                 program: self.occupant(link.index),
                 discipline: discipline.and_then(|found| found.own.clone()),

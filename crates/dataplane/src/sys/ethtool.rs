@@ -53,6 +53,13 @@ pub(crate) fn driver(interface: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 
+/// How many queues the interface sends by (`ethtool -l`).
+pub(crate) fn sending_queues(interface: &str) -> io::Result<u32> {
+    let mut channels = Channels { command: GET_CHANNELS, ..Channels::default() };
+    ask(interface, &mut channels)?;
+    Ok(channels.sending + channels.combined)
+}
+
 fn ask<T: Argument>(interface: &str, argument: &mut T) -> io::Result<()> {
     let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     let request = Request::new(interface, argument)?;
@@ -75,6 +82,9 @@ unsafe impl Argument for Value {}
 // SAFETY: its one command is described by `ethtool_drvinfo`.
 unsafe impl Argument for DriverInfo {}
 
+// SAFETY: its one command is described by `ethtool_channels`.
+unsafe impl Argument for Channels {}
+
 /// `struct ethtool_value`.
 #[repr(C)]
 struct Value {
@@ -88,6 +98,18 @@ struct DriverInfo {
     command: u32,
     driver: [u8; 32],
     rest: [u8; 160],
+}
+
+/// `struct ethtool_channels`.
+#[derive(Default)]
+#[repr(C)]
+struct Channels {
+    command: u32,
+    most: [u32; 4],
+    receiving: u32,
+    sending: u32,
+    other: u32,
+    combined: u32,
 }
 
 /// `struct ifreq` with `ifr_data`.
@@ -135,6 +157,7 @@ const SIOCETHTOOL: Opcode = 0x8946;
 const GET_DRIVER: u32 = 0x03;
 const GET_FLAGS: u32 = 0x25;
 const SET_FLAGS: u32 = 0x26;
+const GET_CHANNELS: u32 = 0x3c;
 const FLAG_RX_VLAN: u32 = 1 << 8;
 
 #[cfg(test)]
@@ -146,6 +169,7 @@ mod tests {
     fn requests_have_the_size_that_the_kernel_copies() {
         assert_eq!(size_of::<Request<'_, Value>>(), 40);
         assert_eq!(size_of::<DriverInfo>(), 196);
+        assert_eq!(size_of::<Channels>(), 36);
     }
 
     #[test]
@@ -158,6 +182,14 @@ mod tests {
             assert!(run("ethtool -k wan").contains("rx-vlan-offload: off"));
             strip_vlan_tags("wan", true).unwrap();
             assert!(run("ethtool -k wan").contains("rx-vlan-offload: on"));
+        });
+    }
+
+    #[test]
+    fn queues_that_an_interface_sends_by_are_counted() {
+        in_namespaces(|| {
+            run("ip link add wan numtxqueues 3 numrxqueues 2 type veth peer name isp");
+            assert_eq!(sending_queues("wan").unwrap(), 3);
         });
     }
 

@@ -5,24 +5,22 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// How a program is run.
 pub(crate) struct LiveRun<'a> {
-    /// What stands before each frame, for the program to see: a multiple of four bytes.
-    pub(crate) mark: &'a [u8],
-    /// What frames begin with.
-    pub(crate) frame: &'a [u8],
+    /// What frames begin with, and a mark before it for the program to see.
+    pub(crate) data: &'a [u8],
+    /// How much of that is the mark: a multiple of four bytes.
+    pub(crate) mark: usize,
     /// The interface at which frames seem to arrive; its driver must have an XDP program.
     pub(crate) interface: u32,
-    /// How often it is run.
+    /// How often it is run: as many frames as are sent at once.
     pub(crate) times: u32,
-    /// How many frames are sent at once.
-    pub(crate) at_once: u32,
 }
 
 impl LiveRun<'_> {
     /// Runs the program. What becomes of each frame is the program's affair, and not told.
     pub(crate) fn run(&self, program: impl AsFd) -> io::Result<()> {
-        let data = [self.mark, self.frame].concat();
+        let data = self.data;
         let context = Context {
-            data: self.mark.len() as u32,
+            data: self.mark as u32,
             data_end: data.len() as u32,
             ingress_ifindex: self.interface,
             ..Context::default()
@@ -35,7 +33,7 @@ impl LiveRun<'_> {
             ctx_size_in: size_of::<Context>() as u32,
             ctx_in: (&raw const context).expose_provenance() as u64,
             flags: LIVE_FRAMES,
-            batch_size: self.at_once,
+            batch_size: self.times,
             ..Attributes::default()
         };
         // SAFETY: the kernel reads attributes of the size given, and what they point to, which lives

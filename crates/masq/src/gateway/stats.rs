@@ -48,6 +48,7 @@ pub(super) fn view(
             local: engine.local,
             punted,
             bulk: counted.worker.punt.bulk,
+            bulk_by_xdp: counted.worker.punt.redirected,
             dropped: drops.iter().map(|drop| drop.packets).sum(),
         },
         fast_path,

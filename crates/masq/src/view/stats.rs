@@ -41,12 +41,13 @@ pub(crate) fn text(stats: &StatsView) -> String {
     line("out", count(traffic.egress));
     line("in", count(traffic.ingress));
     line("local", format!("{} packets of the host itself", units::grouped(traffic.local)));
+    line("punted", format!("{} packets to the engine", units::grouped(traffic.punted)));
     line(
-        "punted",
+        "bulk",
         format!(
-            "{} packets to the engine, which sent {} many at once",
-            units::grouped(traffic.punted),
-            units::grouped(traffic.bulk)
+            "{} packets of the engine sent many at once, {} of them by XDP",
+            units::grouped(traffic.bulk),
+            units::grouped(traffic.bulk_by_xdp)
         ),
     );
     line(
@@ -186,6 +187,7 @@ mod tests {
                 local: 311,
                 punted: 360_311,
                 bulk: 120_000,
+                bulk_by_xdp: 90_000,
                 dropped: 17,
             },
             fast_path: FastPathView {

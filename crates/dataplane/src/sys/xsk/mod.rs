@@ -242,11 +242,6 @@ impl Xsk {
         before > 0
     }
 
-    /// Whether nothing that was sent is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.sending == 0
-    }
-
     /// Takes sent buffers back, telling the tag of each.
     pub(crate) fn reclaim(&mut self, mut sent: impl FnMut(u16)) {
         while let Some(address) = self.completion.pop() {
