@@ -18,6 +18,7 @@ use core::cell::Cell;
 use crate::bits::Bits;
 use crate::bucket::{Bucket, Entry, Slot};
 use crate::direction::{Direction, PerDirection};
+use crate::entries::Own;
 use crate::extent::Extent;
 use crate::header::HeaderError;
 use crate::key::AnyKey;
@@ -73,18 +74,19 @@ impl Writer {
     /// If the memory holds no table that this program understands. Nothing is changed then.
     pub fn adopt(memory: Memory, now_ns: u64) -> Result<(Self, Adoption), HeaderError> {
         let layout = memory.layout();
-        memory.header().check(layout)?;
+        let header = memory.header();
+        header.check(layout)?;
+        let found = header.extent();
+        let extent = if found.is_of(layout.buckets) { found } else { Extent::of(layout.buckets) };
+        header.set_extent(extent);
+        let own = Own::new(header, extent);
         let slots = Slots::new(layout.slots);
         let occupied = Bits::new(layout.slots as usize);
         let tally = Tally::adopt(&memory);
         let absent = Cell::new(None);
-        let mut writer = Self { memory, slots, occupied, tally, absent };
+        let mut writer = Self { memory, slots, occupied, tally, absent, own };
         let mut adoption = Adoption::default();
 
-        let header = writer.memory.header();
-        if !header.extent().is_of(layout.buckets) {
-            header.set_extent(Extent::of(layout.buckets));
-        }
         writer.adopt_records(now_ns, &mut adoption);
         // To where there is room for all of them.
         writer.grow();

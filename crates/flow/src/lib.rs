@@ -59,6 +59,8 @@ mod anticipate;
 #[cfg(any(feature = "std", test))]
 mod bits;
 #[cfg(any(feature = "std", test))]
+mod entries;
+#[cfg(any(feature = "std", test))]
 mod line;
 #[cfg(any(feature = "std", test))]
 mod memory;

@@ -168,7 +168,7 @@ impl Memory {
         &self.records
     }
 
-    /// Where a tuple lies.
+    /// Where a reader looks for a tuple.
     #[inline]
     pub(crate) fn place(&self, key: &impl Key) -> Place {
         Place::new(key.hash(&self.header().keys), self.header().extent())

@@ -37,6 +37,13 @@ use crate::word::Word64;
 #[repr(C)]
 pub struct Keys([Word64; Self::COUNT]);
 
+/// Keys do not show themselves in logs, as their [`Secret`](crate::Secret) does not.
+impl core::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
 impl Keys {
     /// The ten words of an IPv6 tuple take eleven; the others fill a cache line.
     const COUNT: usize = 16;
@@ -56,6 +63,12 @@ impl Keys {
             at += 2;
         }
         (sum ^ sum >> 32).wrapping_mul(ODD)
+    }
+
+    /// The same keys, in memory of one's own.
+    #[cfg(any(feature = "std", test))]
+    pub(crate) fn copy(&self) -> Self {
+        Self(core::array::from_fn(|number| Word64::new(self.0[number].load())))
     }
 
     /// Draws them.

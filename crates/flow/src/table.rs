@@ -2,13 +2,17 @@
 //!
 //! **Order of writing.** A record is published before its index entries appear, and made vacant
 //! before they disappear. An entry that is moved appears in its new bucket before it disappears
-//! from the old. So a reader at any instant finds a whole session or none, and whatever instant the
-//! writer dies at, [adoption](Writer::adopt) finds something it can finish or drop.
+//! from the old. So a reader at any instant finds a whole session or none (none also of one that is
+//! there, if it looks for an entry that is being moved), and whatever instant the writer dies at,
+//! [adoption](Writer::adopt) finds something it can finish or drop.
 //!
 //! **Limits.** A session is refused when no slot is ready, and when both buckets of one of its
-//! tuples are full and none of the sixteen entries there can be moved to its other bucket. Refusals
-//! are counted in the header and change nothing else. At a load of three quarters, which
-//! [`Layout::for_sessions`](crate::Layout::for_sessions) never exceeds, full buckets are not met.
+//! tuples are full and none of the sixteen entries there can be moved to its other bucket (`entries`
+//! says how far that is away). Refusals are counted in the header and change nothing else.
+//!
+//! **Trust.** What a running writer goes by it has for itself: the keys of the hash, how far the index
+//! has grown, which slots are in use. It writes them to the header for readers and never reads them
+//! back, so that a stray write there costs readers their sessions, and not the writer its life.
 
 use std::sync::Arc;
 
@@ -19,11 +23,13 @@ use masq_wire::Tuple;
 use crate::activity::{Activity, TcpMark};
 use crate::anticipate::anticipate;
 use crate::bits::Bits;
-use crate::bucket::{Bucket, Entry, Places, Slot};
+use crate::bucket::{Bucket, Slot};
 use crate::direction::{Direction, PerDirection};
+use crate::entries::Own;
+use crate::extent::Extent;
 use crate::hash::Secret;
 use crate::header::{Layout, TableStats};
-use crate::index::{Place, verify};
+use crate::index::Place;
 use crate::key::AnyKey;
 use crate::line::Line;
 use crate::memory::Memory;
@@ -47,6 +53,7 @@ pub struct Writer {
     /// makes one next. Forgotten whenever entries change.
     pub(crate) absent: Cell<Option<(AnyKey, Place)>>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) own: Own,
 }
 
 impl Writer {
@@ -62,12 +69,14 @@ impl Writer {
         let mut slots = Slots::new(layout.slots);
         (0..layout.slots).for_each(|slot| slots.make_ready(Slot::new(slot)));
         let tally = Tally::adopt(&memory);
+        let own = Own::new(memory.header(), Extent::of(layout.buckets));
         Self {
             memory,
             slots,
             occupied: Bits::new(layout.slots as usize),
             tally,
             absent: Cell::new(None),
+            own,
         }
     }
 
@@ -338,10 +347,6 @@ impl Writer {
         &self.memory
     }
 
-    pub(crate) fn place(&self, key: &AnyKey) -> Place {
-        self.memory.place(key)
-    }
-
     pub(crate) fn record(&self, slot: Slot) -> &Record {
         &self.memory.records()[slot.index() as usize]
     }
@@ -357,35 +362,6 @@ impl Writer {
         self.occupied.remove(slot.index());
     }
 
-    /// Where the entries of both places can go; makes room there if there is none.
-    fn make_room(&self, places: PerDirection<Place>) -> Option<PerDirection<Spot>> {
-        let spots = self.spot(places.egress, None).and_then(|egress| {
-            Some(PerDirection::new(egress, self.spot(places.ingress, Some(egress))?))
-        });
-        if spots.is_none() {
-            self.memory.header().counts.refused_index_full.add(1);
-        }
-        spots
-    }
-
-    /// Where an entry can go, other than the spot that is already promised.
-    pub(crate) fn spot(&self, place: Place, promised: Option<Spot>) -> Option<Spot> {
-        let both = [place.first, place.second()];
-        // Where it is looked for first, unless that is full. Full buckets are common this way, but
-        // whatever is in one can be moved to another, and few lookups need a second line of memory.
-        let vacant = both.into_iter().find_map(|bucket| {
-            let place = self.vacancies(bucket, promised).best(place.fingerprint)?;
-            Some(Spot { bucket, place })
-        });
-        vacant.or_else(|| both.into_iter().find_map(|number| self.clear_out(number, promised)))
-    }
-
-    pub(crate) fn enter_one(&self, slot: Slot, direction: Direction, place: Place, spot: Spot) {
-        self.absent.set(None);
-        let entry = Entry::new(place.fingerprint, slot, direction);
-        self.bucket(spot.bucket).set(spot.place, entry);
-    }
-
     pub(crate) fn count(&self) {
         let counts = &self.memory.header().counts;
         let sessions = self.len() as u64;
@@ -393,130 +369,10 @@ impl Writer {
         counts.most_sessions.store(counts.most_sessions.load().max(sessions));
     }
 
-    fn bucket(&self, number: u32) -> &Bucket {
-        &self.memory.buckets()[number as usize]
-    }
-
-    /// Finds a tuple's record among all entries with its fingerprint.
-    fn find_at(&self, key: &AnyKey, place: Place) -> Option<(Slot, Direction)> {
-        let (first, second) = (self.bucket(place.first), self.bucket(place.second()));
-        // Both are read before either is judged, so that the processor waits for memory once.
-        let in_first = first.marked(place.fingerprint);
-        let in_second = second.marked(place.fingerprint);
-        let in_first = in_first.map(|place| first.entry(place));
-        in_first
-            .chain(in_second.map(|place| second.entry(place)))
-            .find_map(|entry| verify(&self.memory, self.memory.header(), entry, key))
-            .map(|hit| (hit.slot, hit.direction))
-    }
-
     fn line(&self, slot: Slot) -> Option<Line> {
         let occupied = slot.index() < self.layout().slots && self.occupied.contains(slot.index());
         occupied.then(|| self.record(slot).load(self.memory.continuation(slot)))
     }
-
-    /// The places of both tuples, if no other session has them.
-    fn vacant_places(
-        &self,
-        session: &Session,
-        own: Option<Slot>,
-    ) -> Result<PerDirection<Place>, Refused> {
-        let vacant = |tuple| {
-            let key = AnyKey::new(tuple).ok_or(Unencodable::MixedFamilies)?;
-            if let Some((absent, place)) = self.absent.get()
-                && absent == key
-            {
-                return Ok(place);
-            }
-            let place = self.place(&key);
-            match self.find_at(&key, place) {
-                Some((slot, direction)) if Some(slot) != own => {
-                    self.memory.header().counts.refused_taken.add(1);
-                    Err(Refused::Taken { slot, direction })
-                }
-                Some(_) | None => Ok(place),
-            }
-        };
-        Ok(PerDirection::new(vacant(&session.original)?, vacant(&session.reply)?))
-    }
-
-    fn enter(&self, slot: Slot, places: PerDirection<Place>, spots: &PerDirection<Spot>) {
-        for direction in Direction::ALL {
-            self.enter_one(slot, direction, places[direction], spots[direction]);
-        }
-    }
-
-    /// Takes the entries of a key out that point to this slot.
-    fn withdraw(&self, slot: Slot, key: &AnyKey) {
-        let place = self.place(key);
-        for number in [place.first, place.second()] {
-            let bucket = self.bucket(number);
-            for i in 0..Bucket::ENTRIES {
-                let entry = bucket.entry(i);
-                if entry.fingerprint() == place.fingerprint && entry.slot() == slot {
-                    bucket.set(i, Entry::VACANT);
-                }
-            }
-        }
-    }
-
-    /// The vacant places of a bucket, less the spot that is promised.
-    fn vacancies(&self, number: u32, promised: Option<Spot>) -> Places {
-        let except = promised.filter(|spot| spot.bucket == number).map(|spot| spot.place);
-        self.bucket(number).vacancies().except(except)
-    }
-
-    /// Takes more buckets into use, as long as those in use are too full.
-    pub(crate) fn grow(&self) {
-        let header = self.memory.header();
-        let entries = 2 * self.len() as u64;
-        let mut extent = header.extent();
-        while entries > FILLED * u64::from(extent.in_use()) {
-            let Some((split, grown)) = extent.grown(self.layout().buckets) else { return };
-            let (from, to) = (self.bucket(split), self.bucket(grown.in_use() - 1));
-            let home = split % extent.base();
-            let moving = from.occupied(|entry| grown.bucket(home, entry.fingerprint()) != split);
-            // Whatever moves is in both while readers may look for it in either.
-            moving.for_each(|place| to.set(place, from.entry(place)));
-            crate::word::release();
-            header.set_extent(grown);
-            crate::word::release();
-            self.absent.set(None);
-            moving.for_each(|place| from.set(place, Entry::VACANT));
-            extent = grown;
-        }
-    }
-
-    /// Moves one entry of a full bucket to its other bucket.
-    fn clear_out(&self, number: u32, promised: Option<Spot>) -> Option<Spot> {
-        let bucket = self.bucket(number);
-        let extent = self.memory.header().extent();
-        (0..Bucket::ENTRIES).find_map(|place| {
-            let spot = Spot { bucket: number, place };
-            let entry = bucket.entry(place);
-            if Some(spot) == promised || entry.is_vacant() {
-                return None;
-            }
-            let other = extent.other(number, entry.fingerprint());
-            let target = self.vacancies(other, promised).best(entry.fingerprint())?;
-            self.bucket(other).set(target, entry);
-            crate::word::release();
-            bucket.set(place, Entry::VACANT);
-            self.memory.header().counts.moved_entries.add(1);
-            Some(spot)
-        })
-    }
-}
-
-/// How many of its eight entries a bucket has on average before more buckets are taken into use: few
-/// enough that hardly an entry lies in its second.
-const FILLED: u64 = 3;
-
-/// A place for an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    bucket: u32,
-    place: usize,
 }
 
 /// Why a session was not put into the table.

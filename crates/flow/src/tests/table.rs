@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::key::AnyKey;
-use crate::{Activity, Bucket, Reader, Refused, TcpMark, Unencodable};
+use crate::{Activity, Bucket, Header, Reader, Refused, Region, TcpMark, Unencodable};
 
 #[test]
 fn a_session_is_found_by_both_its_tuples() {
@@ -249,6 +249,40 @@ fn an_index_grows_with_its_table() {
         writer.remove(0, slot).unwrap();
     }
     assert_eq!(in_use(&writer), layout.buckets);
+    assert_tidy(&writer);
+}
+
+/// Whatever a stray write leaves in the header of a running table, its writer finds, makes and removes
+/// sessions as before, and grows the index.
+#[test]
+fn a_header_that_is_overwritten_does_not_harm_a_running_writer() {
+    let layout = Layout::for_sessions(6144);
+    let header = Region::<Header>::heap(1);
+    let buckets = Region::heap(layout.buckets as usize);
+    let memory = Memory::new(header.clone(), buckets, Region::heap(layout.slots as usize)).unwrap();
+    let mut writer = Writer::format(memory, SECRET);
+    let mut random = Random(11);
+    let mut fill = |writer: &mut Writer, count: u32| -> Vec<_> {
+        (0..count)
+            .map(|_| random.session())
+            .map(|session| (writer.insert(0, &session).unwrap(), session))
+            .collect()
+    };
+    let kept = fill(&mut writer, 760);
+    let mut noise = Random(12);
+    for word in header.words() {
+        for value in [0, u32::MAX, noise.next() as u32] {
+            word.store(value);
+            let [(slot, session), ..] = fill(&mut writer, 3)[..] else { unreachable!() };
+            assert_found(&writer, slot, &session);
+            assert_eq!(writer.remove(0, slot).map(|(session, _)| session), Some(session));
+            assert_eq!(writer.lookup(&session.reply), None);
+            let _ = (writer.stats(), writer.totals().read(), writer.min_epoch());
+        }
+    }
+    // 96 words, each written three times, each time two sessions more.
+    assert_eq!(writer.len(), 760 + 2 * 3 * 96);
+    kept.iter().for_each(|(slot, session)| assert_found(&writer, *slot, session));
     assert_tidy(&writer);
 }
 
