@@ -1,8 +1,8 @@
 //! The engine's time: nanoseconds of `CLOCK_MONOTONIC`, handed in by whoever has a clock.
 //!
-//! The same clock stamps records on the fast path (`bpf_ktime_get_ns`), so stamps and instants
-//! compare directly. A stamp may be later than the engine's `now`, which is sampled once per batch:
-//! subtraction therefore saturates.
+//! The same clock stamps records on the fast path, to a tick of the kernel's ([`masq_flow::Clock`]), so
+//! stamps and instants compare directly. A stamp may be later than the engine's `now`, which is sampled
+//! once per batch, and by less than a tick later than it was: subtraction therefore saturates.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};

@@ -2,10 +2,10 @@
 //!
 //! The eBPF programs and the engine both write here, without asking each other. The counters are
 //! added to atomically and never lose a packet. The other words are plain stores: of two packets
-//! that arrive on two processors at once either may win, which moves a last-seen stamp by
-//! nanoseconds. The TCP flags are written only when they change, so the same race needs two *first*
-//! packets of a kind at once; what is then lost is the knowledge of a FIN or RST, and the session
-//! ends by its idle timeout.
+//! that arrive on two processors at once either may win, which moves a last-seen stamp by two ticks
+//! of the kernel's at most (`clock`). The TCP flags are written only when they change, so the same
+//! race needs two *first* packets of a kind at once; what is then lost is the knowledge of a FIN or
+//! RST, and the session ends by its idle timeout.
 //!
 //! ```text
 //!   each way  packets        48 bits, and above them 16 of the last ticket that came back

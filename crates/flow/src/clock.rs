@@ -9,17 +9,29 @@
 //!   time = ticks × length of a tick + offset          offset: from a comparison, a few a second
 //! ```
 //!
-//! The kernel counts ticks by `CLOCK_MONOTONIC` itself, so the offset hardly changes; where it counts
-//! interrupts (no high resolution timers) the two drift apart by less than a millionth of the time
-//! between comparisons. What is stamped is as exact as the coarse clock: to a tick. It may go back by
-//! one where processors compare at the very instant of a tick.
+//! **A comparison** reads the ticks, the exact clock (`bpf_ktime_get_ns`), and the ticks again. If they
+//! have gone on meanwhile, because the processor was taken away in between, nothing is kept: the clock's
+//! answer counts once, and the next one compares. The coarse clock would not do, as the kernel counts the
+//! ticks first and sets that clock afterwards: in between it is behind by a tick, or, after an idle time
+//! without ticks, by all of that.
+//!
+//! **Error.** A comparison falls somewhere into its tick, and so does whoever is told the time by it. So
+//! the time is ahead or behind by less than one tick, and may go back by less than one when a comparison
+//! is made. Two things add to that:
+//!
+//! - Drift. The kernel counts ticks by `CLOCK_MONOTONIC` itself, so there is none; where it counts
+//!   interrupts (no high resolution timers) and the clock is slewed by as much as it may be, one part in
+//!   two thousand (`MAXFREQ`), the two drift apart by a thirtieth of a tick until they are compared again.
+//! - Late ticks. While the processor that counts them is held up, as that of a virtual machine may be,
+//!   the time stands still. A comparison made then is ahead by as long when they are made up for, until
+//!   the next.
 //!
 //! Nobody has to keep it true. The programs go on comparing when the daemon has died, and until a daemon
 //! has said how long a tick is they ask for the time.
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::word::Word64;
+use crate::word::{Word64, acquire, release};
 
 /// What the programs know of the time, as it lies in shared memory.
 #[derive(Default, FromBytes, IntoBytes)]
@@ -29,7 +41,8 @@ pub struct Clock {
     tick: Word64,
     /// In nanoseconds; wraps.
     offset: Word64,
-    /// The tick of the last comparison. Only advice: each offset is right by itself.
+    /// The tick of the last comparison; 0 if there was none. That is long ago, as a count of ticks begins
+    /// five minutes below 2³² (`INITIAL_JIFFIES`).
     compared: Word64,
 }
 
@@ -37,26 +50,36 @@ impl Clock {
     /// Nanoseconds of `CLOCK_MONOTONIC`, at a tick; `clock` is asked for them now and then.
     #[inline(always)]
     #[must_use]
-    pub fn now(&self, ticks: u64, clock: impl FnOnce() -> u64) -> u64 {
-        let past = ticks.wrapping_mul(self.tick.load());
-        if ticks.wrapping_sub(self.compared.load()) < COMPARE {
+    pub fn now(&self, ticks: impl Fn() -> u64, clock: impl FnOnce() -> u64) -> u64 {
+        // Once: it may be taken back in the middle of this.
+        let tick = self.tick.load();
+        if tick == 0 {
+            return clock();
+        }
+        let count = ticks();
+        let past = count.wrapping_mul(tick);
+        if count.wrapping_sub(self.compared.load()) < COMPARE {
+            acquire();
             return past.wrapping_add(self.offset.load());
         }
         let now = clock();
-        self.offset.store(now.wrapping_sub(past));
-        if self.tick.load() != 0 {
-            self.compared.store(ticks);
+        if ticks() == count {
+            self.offset.store(now.wrapping_sub(past));
+            // The first offset is there before anybody is told to go by it.
+            release();
+            self.compared.store(count);
         }
         now
     }
 
-    /// Says how long a tick is, in nanoseconds.
+    /// Says how long a tick is, in nanoseconds. It is the same as long as the machine runs, so a comparison
+    /// that is under way meanwhile keeps what is true of the next tick too.
     #[cfg(any(feature = "std", test))]
     pub fn set_tick(&self, tick_ns: u64) {
         if self.tick.load() != tick_ns {
             self.tick.store(0);
             self.compared.store(0);
-            crate::word::release();
+            release();
             self.tick.store(tick_ns);
         }
     }
@@ -67,6 +90,8 @@ const COMPARE: u64 = 64;
 
 #[cfg(test)]
 mod tests {
+    use core::cell::Cell;
+
     use super::*;
 
     const TICK: u64 = 4_000_000;
@@ -85,6 +110,11 @@ mod tests {
         }
 
         fn now(&mut self, ticks: u64, ns: u64) -> u64 {
+            self.now_while(|| ticks, ns)
+        }
+
+        /// The same while the ticks go on.
+        fn now_while(&mut self, ticks: impl Fn() -> u64, ns: u64) -> u64 {
             let mut asked = 0;
             let now = self.clock.now(ticks, || {
                 asked = 1;
@@ -109,12 +139,37 @@ mod tests {
     }
 
     #[test]
+    fn is_less_than_a_tick_from_the_truth_wherever_in_a_tick_it_is_asked() {
+        let mut kernel = Kernel::new(TICK);
+        // Steps that fall everywhere into the ticks, and so do the comparisons.
+        for ns in (0..10_000).map(|step| step * (TICK / 7 * 3 + 1)) {
+            let told = kernel.now(FIRST + ns / TICK, ns);
+            assert!(told.abs_diff(ns) < TICK, "{told} at {ns}");
+        }
+        assert!(kernel.asked > 50);
+    }
+
+    #[test]
+    fn a_comparison_that_the_ticks_overtook_is_not_kept() {
+        let mut kernel = Kernel::new(TICK);
+        assert_eq!(kernel.now(FIRST, 1_000), 1_000);
+        let (reads, late) = (Cell::new(0), FIRST + COMPARE);
+        // The processor was taken away for twenty ticks, and then read the clock.
+        let overtaken = || late + 20 * reads.replace(1);
+        let ns = 1_000 + (COMPARE + 20) * TICK;
+        assert_eq!(kernel.now_while(overtaken, ns), ns, "the clock is right");
+        assert_eq!(kernel.now(late + 20, ns), ns);
+        assert_eq!(kernel.asked, 3, "the next one compares");
+        assert_eq!(kernel.now(late + 21, 0), ns + TICK);
+    }
+
+    #[test]
     fn follows_a_clock_that_drifts() {
         let mut kernel = Kernel::new(TICK);
         for tick in 0..100_000 {
-            // Half a thousandth, the most that the kernel slews by.
+            // Half a thousandth, the most that the clock is slewed by (`MAXFREQ`).
             let ns = tick * (TICK + TICK / 2000);
-            assert!(kernel.now(FIRST + tick, ns).abs_diff(ns) < TICK / 10);
+            assert!(kernel.now(FIRST + tick, ns).abs_diff(ns) < COMPARE * TICK / 2000);
         }
     }
 
@@ -133,6 +188,7 @@ mod tests {
             assert_eq!(kernel.now(FIRST, ns), ns);
         }
         assert_eq!(kernel.asked, 3);
+        assert_eq!(kernel.clock.offset.load(), 0, "nothing is kept that is true of no tick");
     }
 
     #[test]
