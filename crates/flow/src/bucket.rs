@@ -11,6 +11,7 @@ use core::fmt;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::direction::Direction;
+use crate::header::Layout;
 use crate::word::Word64;
 
 /// The place of a record in the table.
@@ -18,7 +19,7 @@ use crate::word::Word64;
 pub struct Slot(u32);
 
 impl Slot {
-    /// The slot with this index. Slots are numbered below 2²⁷.
+    /// The slot with this index. Slots are numbered below 2²⁷ (a table has 2²⁶ at most).
     #[inline(always)]
     #[must_use]
     pub const fn new(index: u32) -> Self {
@@ -56,7 +57,8 @@ impl Entry {
 
     const SLOT: u64 = (1 << 27) - 1;
     const DIRECTION: u32 = Self::SLOT.count_ones();
-    const FINGERPRINT: u32 = Self::DIRECTION + 1;
+    /// Where in an entry the fingerprint begins, and where in a hash.
+    pub(crate) const FINGERPRINT: u32 = Self::DIRECTION + 1;
 
     /// The fingerprint of a hash: its high bits, and never zero, which marks a vacancy.
     #[inline(always)]
@@ -102,6 +104,9 @@ impl Entry {
         if self.0 & 1 << Self::DIRECTION == 0 { Direction::Egress } else { Direction::Ingress }
     }
 }
+
+// A table has no slot that an entry could not name.
+const _: () = assert!(Layout::MAX_SESSIONS as u64 <= Entry::SLOT + 1);
 
 /// A bucket, as it lies in shared memory.
 #[derive(Default, FromBytes, IntoBytes)]

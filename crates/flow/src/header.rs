@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::bucket::Bucket;
 use crate::clock::Clock;
-use crate::extent::Extent;
+use crate::extent::{BLOCK, Extent};
 #[cfg(any(feature = "std", test))]
 use crate::hash::Secret;
 use crate::multilinear::Keys;
@@ -29,7 +29,7 @@ pub struct Header {
     buckets: Word32,
     slots: Word32,
     reserved: Word32,
-    /// What the programs know of the time, written by them.
+    /// What the programs know of the time, written by them; the daemon says how long a tick is.
     pub clock: Clock,
     /// The keys of the index's hash.
     pub(crate) keys: Keys,
@@ -246,18 +246,13 @@ impl Layout {
         let slots = if sessions < 2 { 2 } else { (sessions + 1) & !1 };
         // Two entries for each session, eight in a bucket, three quarters of them in use.
         let needed = (2 * slots).div_ceil(6);
-        let buckets = if needed <= 8 * Self::BLOCK {
-            needed.next_power_of_two()
-        } else {
-            // Blocks are alike when they are large, so eight to sixteen of them.
-            needed.next_multiple_of(needed.next_power_of_two() / 16)
-        };
+        let whole = needed.next_power_of_two();
+        // A small index is a power of two and begins with one block. A larger one need not double: in steps
+        // of a sixteenth at most an eighth is more than needed, and it begins with fifteen blocks at most.
+        let small = needed <= 16 * BLOCK;
+        let buckets = if small { whole } else { needed.next_multiple_of(whole / 16) };
         Self { slots, buckets: if buckets < 2 { 2 } else { buckets } }
     }
-
-    /// Buckets that a block has at least, if there are several blocks: chance fills one more than
-    /// another, by so little in blocks of this length that none is full before the table is.
-    const BLOCK: u32 = 1 << 10;
 
     /// Whether a table can have this layout.
     #[must_use]
@@ -354,6 +349,21 @@ mod tests {
             let entries = u64::from(layout.buckets) * Bucket::ENTRIES as u64;
             assert!(4 * 2 * u64::from(layout.slots) <= 3 * entries, "{layout:?}");
         }
+    }
+
+    #[test]
+    fn an_index_begins_with_fifteen_blocks_at_most() {
+        assert_eq!(Extent::of(Layout::default().buckets).base(), 11 * BLOCK);
+        let mut most = 0;
+        for sessions in (12_000..2_000_000).step_by(999) {
+            let layout = Layout::for_sessions(sessions);
+            let base = Extent::of(layout.buckets).base();
+            assert!(base.is_multiple_of(BLOCK) && layout.buckets.is_multiple_of(base));
+            let needed = (2 * layout.slots).div_ceil(6);
+            assert!(layout.buckets == 16 * BLOCK || layout.buckets - needed <= needed / 8);
+            most = most.max(base);
+        }
+        assert_eq!(most, 15 * BLOCK);
     }
 
     #[test]

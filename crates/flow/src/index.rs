@@ -8,9 +8,9 @@
 //! Every tuple has two buckets to lie in. Each can be computed from the other and the fingerprint,
 //! so an entry can be moved without looking at its record.
 //!
-//! The number of buckets is any multiple of some power of two (so that memory need not double): the
-//! buckets are that many *blocks*, each of a power of two, and both buckets of a tuple lie in one. Not
-//! all of them are in use: the index grows with the table ([`extent`](crate::extent)).
+//! Not all buckets are in use: the index grows with the table, from a *base* of some *blocks* of 512, and
+//! both homes of a tuple lie in one block ([`extent`](crate::extent)). So their number need not be a power
+//! of two, and memory need not double.
 //!
 //! A lookup may miss what is there: an entry being moved, a record being made or unmade. It never
 //! finds what is not there. Who must not miss is the writer, which is the only one to move and change.

@@ -10,9 +10,9 @@
 //! tuples are full and none of the sixteen entries there can be moved to its other bucket (`entries`
 //! says how far that is away). Refusals are counted in the header and change nothing else.
 //!
-//! **Trust.** What a running writer goes by it has for itself: the keys of the hash, how far the index
-//! has grown, which slots are in use. It writes them to the header for readers and never reads them
-//! back, so that a stray write there costs readers their sessions, and not the writer its life.
+//! **Trust.** What a running writer goes by it has for itself: which slots are in use, the keys of the
+//! hash, and how far the index has grown. The last two stand in the header too, for readers, but are
+//! never read back: a stray write there costs readers their sessions, and not the writer its life.
 
 use std::sync::Arc;
 
