@@ -178,6 +178,41 @@ fn dying_while_the_index_grows_harms_nobody() {
     }
 }
 
+/// The word that says how far the index has grown was lost, and whoever mends it dies meanwhile: whether
+/// it has to grow again, or was thought to have grown further or less far than it has.
+#[test]
+fn dying_while_a_lost_extent_is_mended_harms_nobody() {
+    let word = |in_use: u64| in_use | 1 << 32;
+    for (damage, mended) in [(0, 520), (u64::MAX, 520), (word(514), 520), (word(530), 530)] {
+        let mut stores = 0;
+        loop {
+            let mut writer = writer(3072);
+            let mut random = Random(9);
+            let sessions: Vec<_> = (0..780)
+                .map(|_| random.session())
+                .map(|session| (writer.insert(0, &session).unwrap(), session))
+                .collect();
+            let header = writer.memory().header();
+            assert_eq!(header.extent().in_use(), 520);
+            header.damage_extent(damage);
+
+            let memory = writer.memory().clone();
+            let (_, died) = fuse::with(stores, || adopted(memory));
+
+            let (heir, adoption) = Writer::adopt(writer.memory().clone(), 100 * SECOND).unwrap();
+            assert_eq!((adoption.kept, adoption.discarded()), (780, 0), "after {stores} stores");
+            sessions.iter().for_each(|(slot, session)| assert_found(&heir, *slot, session));
+            assert_tidy(&heir);
+            if !died {
+                assert_eq!(heir.memory().header().extent().in_use(), mended);
+                assert!(stores > 10, "{stores}");
+                break;
+            }
+            stores += 1;
+        }
+    }
+}
+
 /// Runs `act` again and again, dying one store later each time, until it lives.
 ///
 /// Whatever a reader then sees of the victim, and whatever the successor has of it, is one of
