@@ -3,6 +3,7 @@
 //! The names of the tests in `rfc*` begin with the requirement that they show, as
 //! docs/requirements.toml lists them.
 
+mod anticipating;
 mod attacks;
 mod net;
 

@@ -127,8 +127,8 @@ fn open_10_000(bencher: Bencher<'_, '_>) {
 }
 
 /// A new inside endpoint each, a pool of 32 outside addresses, nothing answered: what a gateway does
-/// that comes up in front of a busy network, shown in batches as they would arrive. A row is as many sessions as there were before; with
-/// the last, the table is full and gives up the oldest.
+/// that comes up in front of a busy network, shown in batches as they would arrive. A row is as many
+/// sessions as there were before; with the last, the table is full and gives up the oldest.
 #[divan::bench(args = [0, 100_000, 500_000, 1_000_000, 1_050_000], sample_count = 5, sample_size = 1)]
 fn open_10_000_endpoints(bencher: Bencher<'_, '_>, before: u32) {
     let mut endpoints = Endpoints::new();
@@ -138,10 +138,11 @@ fn open_10_000_endpoints(bencher: Bencher<'_, '_>, before: u32) {
         engine
     };
     bencher.with_inputs(prepared).bench_local_refs(|engine| {
-        for batch in 0..10_000 / 64 {
-            let first = before + batch * 64;
-            (first..first + 64).for_each(|n| endpoints.anticipate(engine, n));
-            (first..first + 64).for_each(|n| endpoints.open(engine, n));
+        let end = before + 10_000;
+        for first in (before..end).step_by(64) {
+            let batch = first..end.min(first + 64);
+            batch.clone().for_each(|n| endpoints.anticipate(engine, n));
+            batch.for_each(|n| endpoints.open(engine, n));
         }
     });
 }

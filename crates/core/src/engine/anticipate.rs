@@ -2,8 +2,9 @@
 //!
 //! A burst of new flows misses the caches at half a dozen places for each, and half of what the engine
 //! does is waiting for them, one after the other. So whoever hands over packets shows them before: what
-//! they will most likely need is worked out in a few nanoseconds and asked for, and is there when the
-//! packet's turn comes. Nothing is decided here, and a guess that is wrong costs as little as a right one.
+//! they will most likely need is worked out, which takes a few hashes and waits for nothing, and is asked
+//! for, so that it is there or on its way when the packet's turn comes. Nothing is decided here, and a guess
+//! that is wrong changes nothing but what it costs.
 
 use masq_wire::{Endpoint, Tuple};
 

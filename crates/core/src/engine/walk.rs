@@ -226,8 +226,10 @@ impl Engine {
     pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
 }
 
-/// How many sessions that are of this epoch already may be passed in the place of one that is looked at:
-/// in a burst of new flows the walk would else never come to their end.
+/// How many sessions that are of this epoch already may be passed in the place of one that is looked at. A
+/// pass reads one word of a record; a look reads all of it, asks for two ways, and writes. With a place for
+/// each, a walk in a burst of new flows did not come to the end of those, which are of the epoch: that took
+/// a twentieth of the worker's time.
 const PASSED: usize = 8;
 
 /// A session of which nothing was seen for so long is idle. Longer than the time between two looks,

@@ -107,11 +107,9 @@ impl Sessions {
         if pool.is_empty() || outside.away {
             return Err(DropReason::NoOutsideAddress);
         }
-        let (start, tries) = match outside.pooling {
-            Pooling::Paired => (self.paired(inside.addr, pool.len()), 1),
-            Pooling::Arbitrary => {
-                (self.random.below(pool.len() as u32) as usize, pool.len().min(POOL_TRIES))
-            }
+        let (start, tries) = match self.settled(outside, inside.addr) {
+            Some(start) => (start, 1),
+            None => (self.random.below(pool.len() as u32) as usize, pool.len().min(POOL_TRIES)),
         };
         let candidates = (start..start + tries).map(|i| pool[i % pool.len()]);
         let Some((space, wish)) = wish(outside, protocol, inside.port) else {
@@ -140,11 +138,15 @@ impl Sessions {
 
     /// The address that a host gets, where it always gets the same.
     pub(crate) fn likely_address(&self, outside: &Outside, host: IpAddr) -> Option<IpAddr> {
-        let pool = &outside.addresses;
-        match (outside.pooling, pool.len()) {
+        self.settled(outside, host).map(|index| outside.addresses[index])
+    }
+
+    /// Which address of a pool a host gets, where it always gets the same.
+    fn settled(&self, outside: &Outside, host: IpAddr) -> Option<usize> {
+        match (outside.pooling, outside.addresses.len()) {
             (_, 0) => None,
-            (_, 1) => Some(pool[0]),
-            (Pooling::Paired, many) => Some(pool[self.paired(host, many)]),
+            (_, 1) => Some(0),
+            (Pooling::Paired, many) => Some(self.paired(host, many)),
             (Pooling::Arbitrary, _) => None,
         }
     }

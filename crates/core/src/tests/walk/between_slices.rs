@@ -208,6 +208,25 @@ fn a_successor_looks_at_the_ways_of_what_it_found() {
     assert!(all_new(&net));
 }
 
+/// A burst of flows that begin after the walk did is passed faster than it could go on.
+#[test]
+fn sessions_that_are_new_already_take_few_places_of_a_slice() {
+    const OLD: usize = 10;
+    const NEW: usize = 800;
+    let mut net = answered(OLD as u16);
+    net.engine.handle_routes();
+    for number in 0..NEW as u16 {
+        net.udp_out(c1(20_000 + number), s1(9));
+    }
+    let mut slices = 1;
+    while net.walk_on(1) {
+        slices += 1;
+    }
+    assert!(all_new(&net));
+    // A place for each old one, and one for eight that are new; that of the last is begun twice.
+    assert!(slices <= OLD + NEW / 8 + 2, "{slices} slices");
+}
+
 #[test]
 fn when_the_number_of_a_walk_begins_at_zero_again_nothing_is_believed_too_long() {
     let mut net = Net::new();
