@@ -25,6 +25,8 @@ struct Input {
     /// Later than the table's latest stamp, or, where the clock began anew, before it.
     now_ms: u32,
     damage: Vec<Damage>,
+    /// The table is a larger one, whose index has grown.
+    grown: bool,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -49,9 +51,12 @@ enum Array {
 }
 
 /// Enough for buckets to fill up, little enough for damage to meet what is in use.
-const LAYOUT: Layout = Layout { slots: 64, buckets: 16 };
+const SMALL: Layout = Layout { slots: 64, buckets: 16 };
+/// An index that begins with 512 buckets, and takes the 513th into use for the 769th session.
+const LARGE: Layout = Layout::for_sessions(6144);
 
 struct Arrays {
+    layout: Layout,
     header: Region<Header>,
     buckets: Region<Bucket>,
     records: Region<Record>,
@@ -60,12 +65,14 @@ struct Arrays {
 /// Damages a table and adopts it.
 pub fn run(data: &[u8]) {
     let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(data)) else { return };
+    let layout = if input.grown { LARGE } else { SMALL };
     let arrays = Arrays {
+        layout,
         header: Region::heap(1),
-        buckets: Region::heap(LAYOUT.buckets as usize),
-        records: Region::heap(LAYOUT.slots as usize),
+        buckets: Region::heap(layout.buckets as usize),
+        records: Region::heap(layout.slots as usize),
     };
-    let Arrays { header, buckets, records } = &arrays;
+    let Arrays { header, buckets, records, .. } = &arrays;
     let memory = Memory::new(header.clone(), buckets.clone(), records.clone());
     let memory = memory.expect("a table may be so large");
     fill(&input, &memory);
@@ -80,7 +87,7 @@ pub fn run(data: &[u8]) {
             assert_refused_rightly(&arrays, &error);
         }
         Ok((table, adoption)) => {
-            assert_eq!(memory.header().check(LAYOUT), Ok(()));
+            assert_eq!(memory.header().check(layout), Ok(()));
             assert_eq!(adoption.kept, table.len());
             assert_whole(&table);
             let (again, second) = Writer::adopt(memory, now).expect("it was ours just now");
@@ -93,11 +100,14 @@ pub fn run(data: &[u8]) {
 
 fn fill(input: &Input, memory: &Memory) {
     let mut table = Writer::format(memory.clone(), Secret::new(3, 5));
-    let count = u32::from(input.sessions) % (LAYOUT.slots * 3 / 4);
+    let count = u32::from(input.sessions) % (SMALL.slots * 3 / 4);
+    // Of every three numbers two are of sessions, and the third where a ping has a number left.
+    let count = if input.grown { count + 769 / 2 * 3 } else { count };
     for number in 0..count {
         let Ok(slot) = table.insert(2_000_000_000, &session(number)) else { continue };
         table.stamp(2_500_000_000, slot, Direction::Egress, 100, None);
     }
+    assert!(!input.grown || table.len() >= 769, "{} sessions", table.len());
     let slots: Vec<_> = table.slots().collect();
     for slot in slots.into_iter().take(usize::from(input.removed) % 8) {
         table.remove(3_000_000_000, slot);
@@ -137,7 +147,8 @@ impl Arrays {
             }
             Damage::Word { array, at, value } => self.change(array, at, |_| value),
             Damage::Special { array, at, value } => {
-                let special = [0, 1, 2, 3, u32::MAX, u32::MAX - 1, LAYOUT.slots, LAYOUT.slots - 1];
+                let slots = self.layout.slots;
+                let special = [0, 1, 2, 3, u32::MAX, u32::MAX - 1, slots, slots - 1];
                 self.change(array, at, |_| special[usize::from(value) % special.len()]);
             }
             Damage::Copy { array, from, to, count } => {
