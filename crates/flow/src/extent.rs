@@ -43,14 +43,6 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// The extent of an index of so many buckets that has not grown.
-    pub(crate) const fn of(buckets: u32) -> Self {
-        // A block is as long as the largest power of two that divides the number of buckets.
-        let halvings = buckets.trailing_zeros().saturating_sub(BLOCK.trailing_zeros());
-        let base = buckets >> halvings;
-        Self { base, in_use: base, mask: 1 }
-    }
-
     /// What [`in_use_and_mask`](Self::in_use_and_mask) gave.
     #[inline(always)]
     pub(crate) const fn new(base: u32, in_use_and_mask: u64) -> Self {
@@ -101,6 +93,14 @@ impl Extent {
 /// What only the owner of the table does.
 #[cfg(any(feature = "std", test))]
 impl Extent {
+    /// The extent of an index of so many buckets that has not grown.
+    pub(crate) const fn of(buckets: u32) -> Self {
+        // A block is as long as the largest power of two that divides the number of buckets.
+        let halvings = buckets.trailing_zeros().saturating_sub(BLOCK.trailing_zeros());
+        let base = buckets >> halvings;
+        Self { base, in_use: base, mask: 1 }
+    }
+
     /// Buckets that it began with.
     pub(crate) const fn base(self) -> u32 {
         self.base
