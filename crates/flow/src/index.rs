@@ -9,7 +9,7 @@
 //! so an entry can be moved without looking at its record.
 //!
 //! Not all buckets are in use: the index grows with the table, from a *base* of some *blocks* of 512, and
-//! both homes of a tuple lie in one block ([`extent`](crate::extent)). So their number need not be a power
+//! both homes of a tuple lie in one block (`extent`). So their number need not be a power
 //! of two, and memory need not double.
 //!
 //! A lookup may miss what is there: an entry being moved, a record being made or unmade. It never

@@ -37,7 +37,7 @@ use crate::word::Word64;
 #[repr(C)]
 pub struct Keys([Word64; Self::COUNT]);
 
-/// Keys do not show themselves in logs, as their [`Secret`](crate::Secret) does not.
+/// Keys do not show themselves in logs, as their [`Secret`] does not.
 impl core::fmt::Debug for Keys {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Keys(…)")

@@ -158,9 +158,9 @@ impl ActivityLine {
     }
 }
 
-/// A time in eight bits, in [units](Tick::UNIT_NS) of 2²⁴ nanoseconds. It wraps after four seconds; a session that is
-/// not settled and silent for so long has its next packet taken for a recent one's successor, if it
-/// comes within a few hundredths of that.
+/// A time in eight bits, in [units](Tick::UNIT_NS) of 2²⁴ nanoseconds. It wraps after four seconds; a
+/// session that is not settled and silent for so long has its next packet taken for a recent one's
+/// successor, if it comes within a few hundredths of that.
 #[derive(Clone, Copy)]
 struct Tick(u8);
 
@@ -187,8 +187,8 @@ impl Tick {
     }
 }
 
-/// How long a packet follows others to the engine: 117 to 134 milliseconds of the time that is told. The punt port holds some
-/// four thousand packets, which the engine sees through in a few tens.
+/// How long a packet follows others to the engine: 117 to 134 milliseconds of the time that is told. The
+/// punt port holds some four thousand packets, which the engine sees through in a few tens.
 const PATIENCE: u8 = 8;
 /// From here on a time lies ahead: by the units that an error may take it into, which are two, and one
 /// more as the first stands for [`Tick::NONE`]. What is further back is four seconds ago.
