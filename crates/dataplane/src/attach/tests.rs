@@ -102,9 +102,11 @@ impl Simple {
         let shared = AddressFlags::LOCAL | AddressFlags::OUTSIDE_SHARED;
         programs.set_address(OUTSIDE, Some(shared)).unwrap();
         programs.set_address([192, 168, 1, 1].into(), Some(AddressFlags::LOCAL)).unwrap();
-        for shared in [Shared::Icmp, Shared::Tcp, Shared::Udp] {
+        for shared in [Shared::Tcp, Shared::Udp] {
             memory.owned[0].set_ports(shared, 1024..=65_535, true);
         }
+        // A ping's identifier is the number of its process, which may be a low one.
+        memory.owned[0].set_ports(Shared::Icmp, 0..=65_535, true);
         for name in ["lan", "wan"] {
             programs.attach_ingress(index(name), name, false).unwrap();
         }
