@@ -16,17 +16,16 @@
 //! Veths have when the call returns. With cards it was not measured.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
+use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 pub(crate) use masq_flow::Fate;
 use masq_flow::{Burst, Outgoing, Region};
-
-use crate::sys::live::LiveRun;
+use zerocopy::IntoBytes as _;
 
 /// The way past the punt port.
 #[derive(Debug)]
 pub(crate) struct Bulk {
-    program: OwnedFd,
+    program: Xdp,
     /// The end of the punt port that the program is attached to.
     far: u32,
     burst: Region<Burst>,
@@ -38,7 +37,7 @@ pub(crate) struct Bulk {
 
 impl Bulk {
     pub(crate) fn new(
-        program: OwnedFd,
+        program: Xdp,
         far: u32,
         burst: Region<Burst>,
         outgoing: Region<Outgoing>,
@@ -65,28 +64,34 @@ impl Bulk {
     pub(crate) fn send(&mut self, mut sent: impl FnMut(usize, Fate)) -> bool {
         let count = core::mem::take(&mut self.filled) as u32;
         self.burst[0].begin(count);
-        let run = LiveRun {
-            data: &Burst::FRAME,
-            mark: Burst::MARK.len(),
-            interface: self.far,
-            times: count,
-        };
-        let ran = run.run(&self.program);
+        // `struct xdp_md`: data, end, metadata, interface, queue, egress. The mark is metadata.
+        let context = [Burst::MARK.len() as u32, Burst::FRAME.len() as u32, 0, self.far, 0, 0];
+        let ran = self.program.test_run(TestRunOptions {
+            data_in: Some(&Burst::FRAME),
+            ctx_in: Some(context.as_bytes()),
+            repeat: count,
+            attrs: TestRunAttrs::new().xdp_live_frames(count),
+            ..TestRunOptions::new()
+        });
         for place in 0..self.burst[0].taken() as usize {
             sent(place, self.outgoing[place].fate());
         }
         let failing = ran.is_err();
         match ran {
             // Memory comes and goes.
-            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => return false,
+            Err(ProgramError::SyscallError(error))
+                if error.io_error.kind() == io::ErrorKind::OutOfMemory =>
+            {
+                return false;
+            }
             Err(error) if !self.failing => {
                 tracing::warn!(
                     %error,
                     "packets cannot be sent in bulk: all go through the punt port until it works again"
                 );
             }
-            Ok(()) if self.failing => tracing::info!("packets are sent in bulk again"),
-            Ok(()) | Err(_) => {}
+            Ok(_) if self.failing => tracing::info!("packets are sent in bulk again"),
+            Ok(_) | Err(_) => {}
         }
         self.failing = failing;
         !failing

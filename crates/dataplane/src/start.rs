@@ -16,7 +16,6 @@ use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
-use crate::bulk::Bulk;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
 use crate::fast_path::{Carriers, FastPath, Surveyor};
@@ -270,9 +269,8 @@ impl Start {
             Some(_) | None => StartError::Socket { interface: pair.far.clone(), source },
         })?;
         programs.set_socket(&port)?;
-        if let Some(program) = programs.bulk() {
-            let (burst, outgoing) = memory.outgoing.clone();
-            port.set_bulk(Bulk::new(program, far, burst, outgoing));
+        if let Some(bulk) = programs.bulk(far, memory) {
+            port.set_bulk(bulk);
         }
         Ok(port)
     }

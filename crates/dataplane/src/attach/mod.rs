@@ -19,14 +19,15 @@ mod tests;
 
 use core::time::Duration;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp};
 use aya::{Ebpf, EbpfLoader};
+use aya_obj::programs::XdpAttachType;
 use masq_flow::maps::{self, Counter, EarlyDrop, Interface, Settings};
 use masq_flow::owned::Owned;
 use masq_flow::{Burst, Layout, Memory, NextHop, Outgoing, Region};
@@ -34,6 +35,7 @@ use masq_flow::{Burst, Layout, Memory, NextHop, Outgoing, Region};
 pub(crate) use interfaces::Interfaces;
 pub(crate) use pins::Pins;
 
+use crate::bulk::Bulk;
 use crate::{clock, sys};
 
 /// The programs cannot be loaded or attached.
@@ -248,7 +250,8 @@ impl Programs {
         if !is_called_so() {
             return Err(renamed());
         }
-        let attached = self.attach_by_name(index, name, known);
+        let pin = self.pins.ingress(index);
+        let attached = self.attach_classifier(INGRESS, name, &pin, known);
         if is_called_so() {
             return attached;
         }
@@ -259,24 +262,26 @@ impl Programs {
         Err(renamed())
     }
 
-    fn attach_by_name(&mut self, index: u32, name: &str, known: bool) -> Result<(), AttachError> {
-        let pin = self.pins.ingress(index);
+    /// Attaches a program where packets arrive. `known` says that whatever filter is there is a
+    /// predecessor's.
+    fn attach_classifier(
+        &mut self,
+        program: &'static str,
+        interface: &str,
+        pin: &Path,
+        known: bool,
+    ) -> Result<(), AttachError> {
         let tcx = self.tcx;
-        let program = classifier(&mut self.ebpf, INGRESS);
-        program
+        classifier(&mut self.ebpf, program)
             .map_err(Into::into)
-            .and_then(|program| {
+            .and_then(|loaded| {
                 if tcx {
-                    attach_tcx(program, name, &pin)
+                    attach_tcx(loaded, interface, pin)
                 } else {
-                    attach_clsact(program, name, known)
+                    attach_clsact(loaded, interface, known)
                 }
             })
-            .map_err(|source| AttachError::Attach {
-                program: INGRESS,
-                interface: name.to_owned(),
-                source,
-            })
+            .map_err(failed(program, interface))
     }
 
     /// Removes `masq_ingress` from an interface, which may be gone already.
@@ -294,39 +299,26 @@ impl Programs {
         near: &str,
         far: (u32, &str),
     ) -> Result<(), AttachError> {
-        let failed = |program, interface: &str| {
-            let interface = interface.to_owned();
-            move |source| AttachError::Attach { program, interface, source }
-        };
         let pin = self.pins.punt();
         let program = if self.bulk { BULK } else { PUNT };
         xdp::xdp(&mut self.ebpf, program)
             .map_err(Into::into)
             .and_then(|program| xdp::attach_xdp(program, far.0, &pin))
             .map_err(failed(program, far.1))?;
-        let tcx = self.tcx;
-        for (end, pin) in [(near, self.pins.returning()), (far.1, self.pins.passed())] {
-            classifier(&mut self.ebpf, RETURN)
-                .map_err(Into::into)
-                .and_then(|program| {
-                    if tcx {
-                        attach_tcx(program, end, &pin)
-                    } else {
-                        // The pair is masq's own, so whatever filter is there is a predecessor's.
-                        attach_clsact(program, end, true)
-                    }
-                })
-                .map_err(failed(RETURN, end))?;
-        }
-        Ok(())
+        // The pair is masq's own, so whatever filter is there is a predecessor's.
+        let (near_pin, far_pin) = (self.pins.returning(), self.pins.passed());
+        self.attach_classifier(RETURN, near, &near_pin, true)?;
+        self.attach_classifier(RETURN, far.1, &far_pin, true)
     }
 
-    /// The program that sends in bulk, where the kernel has what it takes.
-    pub(crate) fn bulk(&self) -> Option<OwnedFd> {
-        let Some(Program::Xdp(program)) = self.ebpf.program(BULK).filter(|_| self.bulk) else {
-            return None;
-        };
-        program.fd().ok()?.as_fd().try_clone_to_owned().ok()
+    /// Sending in bulk past the punt port, where the kernel has what it takes.
+    pub(crate) fn bulk(&self, far: u32, memory: &SharedMemory) -> Option<Bulk> {
+        let program: &Xdp = self.ebpf.program(BULK).filter(|_| self.bulk)?.try_into().ok()?;
+        // One for the worker's thread; the control thread keeps this.
+        let (info, kind) = (program.info().ok()?, XdpAttachType::Interface);
+        let program = Xdp::from_program_info(info, BULK.into(), kind).ok()?;
+        let (burst, outgoing) = memory.outgoing.clone();
+        Some(Bulk::new(program, far, burst, outgoing))
     }
 
     /// Gives the worker's socket to the program at the punt port.
@@ -453,7 +445,7 @@ pub(crate) fn has_tcx() -> bool {
 
 type Failure = Box<dyn core::error::Error + Send + Sync>;
 
-fn attach_tcx(program: &mut SchedClassifier, name: &str, pin: &PathBuf) -> Result<(), Failure> {
+fn attach_tcx(program: &mut SchedClassifier, name: &str, pin: &Path) -> Result<(), Failure> {
     if let Ok(old) = PinnedLink::from_pin(pin) {
         let link = FdLink::from(old);
         if is_live(&link, name) {
@@ -534,6 +526,11 @@ fn when_free<T>(mut attach: impl FnMut() -> Result<T, ProgramError>) -> Result<T
             attached => return attached,
         }
     }
+}
+
+fn failed(program: &'static str, interface: &str) -> impl FnOnce(Failure) -> AttachError {
+    let interface = interface.to_owned();
+    move |source| AttachError::Attach { program, interface, source }
 }
 
 fn unusable<E: core::error::Error + Send + Sync + 'static>(

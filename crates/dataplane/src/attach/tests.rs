@@ -13,7 +13,6 @@ use masq_flow::{Direction, NextHopId, PerDirection, Session};
 use masq_wire::{Endpoint, Packet, Protocol, Tuple};
 
 use super::*;
-use crate::bulk::Bulk;
 use crate::clock;
 use crate::netlink::{Netlink, PuntPair, create_pair};
 use crate::punt::{Origin, PUNT_MTU, PuntPort};
@@ -29,7 +28,7 @@ fn layout() -> Layout {
 }
 
 fn pins() -> Pins {
-    Pins::create(std::path::Path::new("/run/masq/bpf"), "test").unwrap()
+    Pins::create(Path::new("/run/masq/bpf"), "test").unwrap()
 }
 
 impl Programs {
@@ -84,9 +83,8 @@ impl Simple {
         netlink.set_up(far).unwrap();
         let mut port = PuntPort::open(far, 1024).unwrap();
         programs.set_socket(&port).unwrap();
-        let bulk = programs.bulk().expect("this kernel has all that sending in bulk takes");
-        let (burst, outgoing) = memory.outgoing.clone();
-        port.set_bulk(Bulk::new(bulk, far, burst, outgoing));
+        let bulk = programs.bulk(far, &memory);
+        port.set_bulk(bulk.expect("this kernel has all that sending in bulk takes"));
         let settings = Settings { punt_ifindex: near, ..Settings::default() };
         programs.set_settings(&settings).unwrap();
         for (name, role) in [("lan", Role::Inside), ("wan", Role::Outside)] {
@@ -413,7 +411,7 @@ fn a_successor_takes_over_links_and_maps() {
         memory.owned[0].set_port(Shared::Tcp, 77, true);
         assert!(second.memory().unwrap().owned[0].has_port(Shared::Tcp, 77), "the same maps");
 
-        let other = Pins::create(std::path::Path::new("/run/masq/bpf"), "other").unwrap();
+        let other = Pins::create(Path::new("/run/masq/bpf"), "other").unwrap();
         let other = Programs::load(other, layout(), Attachment::Auto).unwrap();
         assert!(other.is_claimed(lan, "lan"));
     });

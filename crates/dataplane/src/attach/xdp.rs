@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use masq_flow::maps;
 
 use super::{
-    AttachError, BULK, Failure, Programs, absent_is_fine, undisturbed, unusable, when_free,
+    AttachError, BULK, Failure, Programs, absent_is_fine, failed, undisturbed, unusable, when_free,
 };
 
 impl Programs {
@@ -37,7 +37,7 @@ impl Programs {
         let noted = attached.and_then(|()| Ok(self.note_xdp(index, true)?));
         noted.map_err(|source| {
             self.detach_xdp(index);
-            AttachError::Attach { program: XDP, interface: name.to_owned(), source }
+            failed(XDP, name)(source)
         })
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Surveyor {
     netlink: Option<Netlink>,
     watch: Option<XdpFeatureWatch>,
     pins: Pins,
+    /// That there may be, as long as the machine runs.
+    processors: u32,
 }
 
 impl Surveyor {
@@ -27,7 +29,8 @@ impl Surveyor {
         if let Err(error) = &watch {
             tracing::debug!(%error, "the kernel does not say what takes redirects");
         }
-        Self { netlink: Netlink::open().ok(), watch: watch.ok(), pins }
+        let processors = aya::util::nr_cpus().map_or(1, |count| count as u32);
+        Self { netlink: Netlink::open().ok(), watch: watch.ok(), pins, processors }
     }
 
     /// What announces that interfaces can do more or less than before.
@@ -51,7 +54,7 @@ impl Surveyor {
                 mtu: link.mtu,
                 features: features.as_ref().and_then(|all| all.get(&link.index)).copied(),
                 queues: ethtool::sending_queues(&link.name).ok(),
-                processors: aya::util::nr_cpus().map_or(1, |count| count as u32),
+                processors: self.processors,
                 has_vlans: vlans.contains(&link.index),
                 program: self.occupant(link.index),
                 discipline: discipline.and_then(|found| found.own.clone()),

@@ -176,9 +176,7 @@ impl<T: Entry> Consumer<T> {
                 return None;
             }
         }
-        let entry = self.ring.entry(self.taken);
-        // SAFETY: the entry is filled and ours until it is released; any bits are a value.
-        let value = unsafe { entry.read() };
+        let value = self.filled(0);
         self.taken = self.taken.wrapping_add(1);
         Some(value)
     }
@@ -187,11 +185,15 @@ impl<T: Entry> Consumer<T> {
     pub(super) fn peek(&mut self, most: u32) -> impl Iterator<Item = T> + '_ {
         self.produced = self.ring.producer().load(Ordering::Acquire);
         let there = self.produced.wrapping_sub(self.taken).min(most);
-        (0..there).map(|i| {
-            let entry = self.ring.entry(self.taken.wrapping_add(i));
-            // SAFETY: the entry is filled and ours until it is released; any bits are a value.
-            unsafe { entry.read() }
-        })
+        (0..there).map(|i| self.filled(i))
+    }
+
+    /// The entry so many places on from the next, which the kernel has filled.
+    fn filled(&self, on: u32) -> T {
+        debug_assert!(on < self.produced.wrapping_sub(self.taken));
+        let entry = self.ring.entry(self.taken.wrapping_add(on));
+        // SAFETY: the entry is filled and ours until it is released; any bits are a value.
+        unsafe { entry.read() }
     }
 
     /// Gives the places of the taken entries back.
