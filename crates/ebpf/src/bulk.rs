@@ -9,7 +9,7 @@
 //! punt port (`reinject`). And what it should not: where TC carries the session whose packet it is, the
 //! next one must not leave by another queue of the device than this one.
 
-use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_store_bytes};
 use aya_ebpf::programs::XdpContext;
 use masq_flow::maps::{Counter, EarlyDrop};
@@ -17,7 +17,7 @@ use masq_flow::punt::{Return, ReturnHeader};
 use masq_flow::{Burst, NextHopId, Outgoing};
 
 use crate::bytes::Bytes as _;
-use crate::counters::{count, count_drop};
+use crate::counters::{count, drop_xdp};
 use crate::maps;
 use crate::xdp::{Frame, SHORTEST_FRAME};
 
@@ -36,22 +36,22 @@ pub(crate) fn is_of_ours(ctx: &XdpContext) -> bool {
 #[inline(always)]
 pub(crate) fn next(ctx: &XdpContext) -> u32 {
     let Some(outgoing) = maps::next_outgoing() else {
-        return dropped(EarlyDrop::Stray);
+        return drop_xdp(EarlyDrop::Stray);
     };
     if fill(ctx, outgoing).is_none() {
-        return dropped(EarlyDrop::Headroom);
+        return drop_xdp(EarlyDrop::Headroom);
     }
     match outgoing.header().and_then(|header| header.get()) {
         Some(Return::Forward { next_hop, link }) => forward(ctx, outgoing, next_hop, link),
         Some(Return::Local { .. }) => left(outgoing),
-        None => dropped(EarlyDrop::Stray),
+        None => drop_xdp(EarlyDrop::Stray),
     }
 }
 
 #[inline(always)]
 fn forward(ctx: &XdpContext, outgoing: &Outgoing, id: NextHopId, link: u16) -> u32 {
     let Some(hop) = maps::ready(id, link) else {
-        return dropped(EarlyDrop::NextHop);
+        return drop_xdp(EarlyDrop::NextHop);
     };
     if hop.layer3 || !outgoing.may_be_redirected() {
         return left(outgoing);
@@ -59,10 +59,10 @@ fn forward(ctx: &XdpContext, outgoing: &Outgoing, id: NextHopId, link: u16) -> u
     let Some(action) = maps::redirect(hop.ifindex) else { return left(outgoing) };
     // The kernel's own way fills up what is too short for a wire, and a driver may rely on it.
     if lengthen(ctx, outgoing.length(), SHORTEST_FRAME as u32).is_none() {
-        return dropped(EarlyDrop::Headroom);
+        return drop_xdp(EarlyDrop::Headroom);
     }
     if Frame::new(ctx).write(0, hop.addresses).is_none() {
-        return dropped(EarlyDrop::Headroom);
+        return drop_xdp(EarlyDrop::Headroom);
     }
     outgoing.note_redirected();
     count(Counter::Returned);
@@ -97,10 +97,4 @@ fn lengthen(ctx: &XdpContext, length: u32, least: u32) -> Option<()> {
 fn left(outgoing: &Outgoing) -> u32 {
     outgoing.note_left();
     XDP_PASS
-}
-
-#[inline(always)]
-fn dropped(why: EarlyDrop) -> u32 {
-    count_drop(why);
-    XDP_DROP
 }

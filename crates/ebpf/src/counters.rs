@@ -1,5 +1,6 @@
 //! Counting: whatever becomes of a packet, one counter says so.
 
+use aya_ebpf::bindings::xdp_action::XDP_DROP;
 use aya_ebpf::maps::PerCpuArray;
 use masq_flow::maps::{Counter, EarlyDrop};
 use masq_flow::punt::PuntReason;
@@ -19,6 +20,13 @@ pub(crate) fn pass() -> i32 {
 pub(crate) fn drop(why: EarlyDrop) -> i32 {
     count_drop(why);
     DROP
+}
+
+/// The same in XDP.
+#[inline(always)]
+pub(crate) fn drop_xdp(why: EarlyDrop) -> u32 {
+    count_drop(why);
+    XDP_DROP
 }
 
 /// A packet of which something was made.

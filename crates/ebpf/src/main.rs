@@ -1,11 +1,10 @@
 //! The eBPF programs: which packets are the gateway's, and their way to the worker and back.
 //!
 //! ```text
-//!                                                          ┌─► masq_bulk_xdp ─┬──► out of the next hop's interface
-//!   inside ──► masq_xdp ──► masq_ingress ──┐               │   (many at once)  │
-//!                 │             │          ├─► punt port ─► worker ─► masq_return ──► out of the next hop's interface
-//!  outside ──► masq_xdp ──► masq_ingress ──┘   masq_bulk_xdp,             └──────► the host itself (Local)
-//!                 │             │              or masq_punt_xdp
+//!   inside ──► masq_xdp ──► masq_ingress ──┐                             ┌──► out of the next hop's interface
+//!                 │             │          ├─► punt port ─► worker ─► masq_return
+//!  outside ──► masq_xdp ──► masq_ingress ──┘   masq_bulk_xdp  │          └──► the host itself (Local)
+//!                 │             │                             └─ many at once, by XDP ─► masq_bulk_xdp
 //!                 │             │
 //!                 │             ├──► the kernel, untouched: whatever is not the gateway's
 //!                 └─────────────┴──► fast path: out of the next hop's interface

@@ -19,7 +19,7 @@ use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN, Header, MacAddr};
 
 use crate::bytes::Bytes as _;
-use crate::counters::{count_drop, count_punt, drop};
+use crate::counters::{count_punt, drop, drop_xdp};
 use crate::fast;
 use crate::maps::SOCKETS;
 use crate::skb::Skb;
@@ -106,20 +106,15 @@ fn prepend(skb: Skb<'_>, punt: &Punt<'_>, length: u16, ticket: Option<Ticket>) -
 pub(crate) fn deliver(ctx: &XdpContext) -> u32 {
     let (start, end) = (ctx.data(), ctx.data_end());
     if start + PuntHeader::LEN > end {
-        count_drop(EarlyDrop::Stray);
-        return XDP_DROP;
+        return drop_xdp(EarlyDrop::Stray);
     }
     // SAFETY: that many bytes were just seen to lie there; bytes need no alignment.
     let head = unsafe { (start as *const [u8; PuntHeader::LEN]).read() };
     if PuntHeader::split(&head).is_none() {
-        count_drop(EarlyDrop::Stray);
-        return XDP_DROP;
+        return drop_xdp(EarlyDrop::Stray);
     }
     match SOCKETS.redirect(ctx.rx_queue_index(), u64::from(XDP_DROP)) {
         Ok(action) => action,
-        Err(action) => {
-            count_drop(EarlyDrop::NoWorker);
-            action
-        }
+        Err(_) => drop_xdp(EarlyDrop::NoWorker),
     }
 }
