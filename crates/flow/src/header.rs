@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::extent::{BLOCK, Extent};
 #[cfg(any(feature = "std", test))]
 use crate::hash::Secret;
+use crate::index::Place;
+use crate::key::Key;
 use crate::multilinear::Keys;
 use crate::record::Record;
 #[cfg(any(feature = "std", test))]
@@ -80,6 +82,12 @@ impl Header {
     #[must_use]
     pub(crate) fn extent(&self) -> Extent {
         Extent::new(self.base.load(), self.extent.load())
+    }
+
+    /// Where a reader looks for a tuple.
+    #[inline(always)]
+    pub(crate) fn place(&self, key: &impl Key) -> Place {
+        Place::new(key.hash(&self.keys), self.extent())
     }
 
     /// The fast path leaves sessions of an earlier epoch to the engine.

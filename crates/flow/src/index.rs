@@ -65,7 +65,7 @@ pub fn find<'a, S: Source + ?Sized, K: Key>(
     header: &'a Header,
     key: &K,
 ) -> Option<Hit<'a>> {
-    let place = Place::new(key.hash(&header.keys), header.extent());
+    let place = header.place(key);
     match find_in(source, header, place.first, place.fingerprint, key) {
         Some(hit) => Some(hit),
         None => find_in(source, header, place.second(), place.fingerprint, key),

@@ -19,8 +19,7 @@ use zerocopy::IntoBytes;
 
 use crate::bucket::{Bucket, Slot};
 use crate::header::{Header, Layout};
-use crate::index::{Place, Source};
-use crate::key::Key;
+use crate::index::Source;
 use crate::record::Record;
 #[cfg(any(feature = "test-util", test))]
 use crate::word::Word32;
@@ -166,12 +165,6 @@ impl Memory {
     #[inline]
     pub(crate) fn records(&self) -> &[Record] {
         &self.records
-    }
-
-    /// Where a reader looks for a tuple.
-    #[inline]
-    pub(crate) fn place(&self, key: &impl Key) -> Place {
-        Place::new(key.hash(&self.header().keys), self.header().extent())
     }
 
     /// The odd neighbour, where a wide record has its addresses.

@@ -51,7 +51,7 @@ impl Reader {
                 let session = self.get(entry.slot()).map(|seen| seen.session);
                 let Some(first) = session.and_then(|session| {
                     let key = AnyKey::new(session.arriving(entry.direction()))?;
-                    Some(self.memory().place(&key).first)
+                    Some(self.memory().header().place(&key).first)
                 }) else {
                     continue;
                 };

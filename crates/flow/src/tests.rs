@@ -24,6 +24,14 @@ fn writer(sessions: u32) -> Writer {
     Writer::format(Memory::heap(Layout::for_sessions(sessions)), SECRET)
 }
 
+/// Puts so many sessions in, drawn at random.
+fn fill(writer: &mut Writer, random: &mut Random, count: usize) -> Vec<(Slot, Session)> {
+    (0..count)
+        .map(|_| random.session())
+        .map(|session| (writer.insert(0, &session).unwrap(), session))
+        .collect()
+}
+
 /// A TCP session like any other, told apart by its number.
 fn session(number: u32) -> Session {
     let port = 1024 + (number % 60_000) as u16;

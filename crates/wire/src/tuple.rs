@@ -9,6 +9,11 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::str::FromStr;
 
+use zerocopy::FromBytes as _;
+use zerocopy::network_endian::U16;
+
+use crate::ipv4;
+
 /// A protocol of the internet layer's payload, by its assigned number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -189,16 +194,15 @@ impl Tuple {
     /// The tuple that a packet of TCP or UDP seems to have, without any check: for guesses only.
     #[must_use]
     pub fn peek(packet: &[u8]) -> Option<Self> {
-        let (header, rest) = packet.split_first_chunk::<20>()?;
-        let protocol = Protocol(header[9]);
-        let [s0, s1, d0, d1] = *rest.first_chunk()?;
-        if header[0] != 0x45 || !matches!(protocol, Protocol::TCP | Protocol::UDP) {
+        let (header, rest) = ipv4::Header::ref_from_prefix(packet).ok()?;
+        let ([source, destination], _) = <[U16; 2]>::ref_from_prefix(rest).ok()?;
+        let protocol = header.protocol();
+        let plain = header.version() == 4 && header.header_len() == ipv4::HEADER_LEN;
+        if !plain || !matches!(protocol, Protocol::TCP | Protocol::UDP) {
             return None;
         }
-        let address =
-            |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
-        let source = Endpoint::v4(address(12), u16::from_be_bytes([s0, s1]));
-        let destination = Endpoint::v4(address(16), u16::from_be_bytes([d0, d1]));
+        let source = Endpoint::v4(header.source(), source.get());
+        let destination = Endpoint::v4(header.destination(), destination.get());
         Some(Self { protocol, source, destination })
     }
 

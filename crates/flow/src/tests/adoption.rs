@@ -198,11 +198,7 @@ fn a_foreign_table_is_left_alone() {
 fn an_index_that_forgot_how_far_it_had_grown_is_sorted_anew() {
     for damage in [0, 1, 512, 512 | 1 << 32, 700 | 3 << 32, 2048 | 7 << 32, u64::MAX] {
         let mut writer = writer(6144);
-        let mut random = Random(3);
-        let sessions: Vec<_> = (0..1500)
-            .map(|_| random.session())
-            .map(|session| (writer.insert(0, &session).unwrap(), session))
-            .collect();
+        let sessions = fill(&mut writer, &mut Random(3), 1500);
         writer.memory().header().damage_extent(damage);
         let (heir, adoption) = adopt(writer);
         assert_eq!((adoption.kept, adoption.discarded()), (1500, 0), "{damage:#x}");

@@ -143,19 +143,17 @@ fn dying_while_making_room_harms_nobody() {
 /// An entry is found at every instant at which the bucket that it lies in is split.
 #[test]
 fn dying_while_the_index_grows_harms_nobody() {
-    let fill = || {
+    let about_to_grow = || {
         let mut writer = writer(3072);
         let mut random = Random(7);
-        while 2 * writer.len() < 3 * 512 {
-            writer.insert(0, &random.session()).unwrap();
-        }
+        fill(&mut writer, &mut random, 3 * 512 / 2);
         (writer, random.session())
     };
     let split: Vec<_> =
-        fill().0.memory().buckets()[0].entries().map(|entry| entry.slot()).collect();
+        about_to_grow().0.memory().buckets()[0].entries().map(|entry| entry.slot()).collect();
     let mut stores = 0;
     loop {
-        let (mut writer, last) = fill();
+        let (mut writer, last) = about_to_grow();
         let (_, died) = fuse::with(stores, || writer.insert(0, &last));
         let reader = Reader::new(writer.memory().clone()).unwrap();
         for slot in &split {
@@ -187,11 +185,7 @@ fn dying_while_a_lost_extent_is_mended_harms_nobody() {
         let mut stores = 0;
         loop {
             let mut writer = writer(3072);
-            let mut random = Random(9);
-            let sessions: Vec<_> = (0..780)
-                .map(|_| random.session())
-                .map(|session| (writer.insert(0, &session).unwrap(), session))
-                .collect();
+            let sessions = fill(&mut writer, &mut Random(9), 780);
             let header = writer.memory().header();
             assert_eq!(header.extent().in_use(), 520);
             header.damage_extent(damage);

@@ -262,18 +262,14 @@ fn a_header_that_is_overwritten_does_not_harm_a_running_writer() {
     let memory = Memory::new(header.clone(), buckets, Region::heap(layout.slots as usize)).unwrap();
     let mut writer = Writer::format(memory, SECRET);
     let mut random = Random(11);
-    let mut fill = |writer: &mut Writer, count: u32| -> Vec<_> {
-        (0..count)
-            .map(|_| random.session())
-            .map(|session| (writer.insert(0, &session).unwrap(), session))
-            .collect()
-    };
-    let kept = fill(&mut writer, 760);
+    let kept = fill(&mut writer, &mut random, 760);
     let mut noise = Random(12);
     for word in header.words() {
         for value in [0, u32::MAX, noise.next() as u32] {
             word.store(value);
-            let [(slot, session), ..] = fill(&mut writer, 3)[..] else { unreachable!() };
+            let [(slot, session), ..] = fill(&mut writer, &mut random, 3)[..] else {
+                unreachable!()
+            };
             assert_found(&writer, slot, &session);
             assert_eq!(writer.remove(0, slot).map(|(session, _)| session), Some(session));
             assert_eq!(writer.lookup(&session.reply), None);
