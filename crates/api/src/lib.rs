@@ -10,6 +10,7 @@
 //! GET  /v1/mappings     MappingPage    endpoint mappings, a page at a time (FlowQuery)
 //! GET  /v1/stats        StatsView      counters, table, drops by reason
 //! POST /v1/reload       ReloadPlan     read the file again and apply it (ReloadRequest)
+//! POST /v1/release      Status         let go of a closed interface (ReleaseRequest)
 //! POST /v1/stop         Status         end the daemon; programs and table stay
 //! ```
 //!
@@ -26,7 +27,7 @@ pub use stats::{
     Carrier, DropCount, EngineStats, FastPathView, IndexStats, MemoryPart, StatsView, TableStats,
     Traffic, WayView,
 };
-pub use status::{InterfaceView, Role, Status};
+pub use status::{InterfaceView, ReleaseRequest, Role, Status};
 
 mod doctor;
 mod error;

@@ -25,6 +25,14 @@ pub struct Status {
     pub interfaces: Vec<InterfaceView>,
 }
 
+/// Have a closed interface be as it was before masq.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// Its present name.
+    pub interface: String,
+}
+
 /// What an interface is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +61,10 @@ pub struct InterfaceView {
     /// Outside: ports that may be used, in ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,
+    /// What it was called when it was served: it is closed since it is called otherwise, and only the
+    /// host's own packets pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_since_called: Option<String>,
     /// How the programs are attached: `tcx`, `clsact` …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachment: Option<String>,

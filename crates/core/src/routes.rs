@@ -7,6 +7,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 pub use masq_flow::NextHopId;
+use masq_wire::Tuple;
 
 /// An interface, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,4 +88,10 @@ pub trait Routes {
 
     /// Returns what is known of a next hop.
     fn next_hop_state(&self, id: NextHopId) -> NextHopState;
+
+    /// Whether the gateway's own host has a flow whose answers arrive with this tuple.
+    fn host_has(&self, arriving: &Tuple) -> bool {
+        let _ = arriving;
+        false
+    }
 }

@@ -35,6 +35,11 @@ impl Remembered {
         }
     }
 
+    /// Forgets the interface with a number.
+    pub(crate) fn forget(&mut self, index: u32) {
+        self.0.retain(|_, port| port.id.0 != index);
+    }
+
     /// Forgets the interfaces that are on no side any more.
     pub(crate) fn keep(&mut self, is_wanted: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| is_wanted(name));

@@ -10,9 +10,9 @@
 //!   known to drop routes without announcing it, a fresh picture follows, a little later, so that a
 //!   burst of changes costs one picture.
 //! - *Interfaces*: whenever links or addresses change, [`Control::follow`] compares what should be
-//!   with what is: attaches the program to interfaces that came, lets go of those that went (or were
-//!   renamed to something that is on no side), enters addresses, asks the configuration for the
-//!   policy and hands it to the worker if it differs.
+//!   with what is: serves the interfaces that came, closes those that were renamed to something that is on
+//!   no side, lets go of those that went (`interfaces`), enters addresses and networks, asks the
+//!   configuration for the policy and hands it to the worker if it differs.
 //! - *Ports*: tells the kernel not to take for itself the ports that the engine may give out, and the
 //!   worker which ports the host's sockets use.
 
@@ -22,15 +22,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, TryRecvError};
 
 use masq_core::{HostPort, Instant, Policy, PortId, Realm};
-use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role, Settings};
+use masq_flow::maps::{AddressFlags, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::away::Remembered;
 use crate::fast_path::{Carriers, Way};
+use crate::host_flows::HostFlows;
+use crate::interfaces::{Attached, ReleaseError};
 use crate::netlink::{Heard, Netlink, NetlinkError, Watch, XdpFeatureWatch};
 use crate::options::{Configuration, Port, PortAddress, Surroundings};
-use crate::punt::PACKET_MAX;
 use crate::routes::{Address, Change, Hop, Link, Mirror, Prefix, RouteKind};
 use crate::state::State;
 use crate::wake::{WakingReceiver, WakingSender};
@@ -49,6 +50,8 @@ pub(crate) enum Order {
     Ways(Sender<Vec<Way>>),
     /// Tell what the programs counted.
     Counts(Sender<ProgramCounts>),
+    /// Take the programs off an interface that is closed.
+    Release(String, Sender<Result<(), ReleaseError>>),
     /// End the thread; what is attached stays.
     Stop,
 }
@@ -66,6 +69,8 @@ pub struct PortStatus {
     pub port: Port,
     /// How the program is attached, if it is: `tcx` or `clsact`.
     pub attachment: Option<&'static str>,
+    /// What it was called when it was served, if it is closed since it is called otherwise.
+    pub closed: Option<String>,
 }
 
 /// A configuration cannot be followed; the one before stays in force.
@@ -114,8 +119,13 @@ pub(crate) struct Control {
     pub(crate) links: Mirror,
     /// Interfaces that are not to be touched: the punt port's.
     pub(crate) own: [u32; 2],
-    /// Interfaces with the program, and what was entered about them.
-    pub(crate) attached: BTreeMap<u32, (String, Interface)>,
+    /// Interfaces with our programs.
+    pub(crate) attached: BTreeMap<u32, Attached>,
+    /// Interfaces that the programs know to have been looked at.
+    pub(crate) known: BTreeSet<u32>,
+    /// Inside networks, and the interfaces that lead to them.
+    pub(crate) networks: BTreeMap<(Ipv4Addr, u8), u32>,
+    pub(crate) host_flows: HostFlows,
     pub(crate) addresses: BTreeMap<Ipv4Addr, AddressFlags>,
     pub(crate) remembered: Remembered,
     pub(crate) policy: Policy,
@@ -129,7 +139,7 @@ impl Control {
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
         let mut reread = None;
-        let mut poll_sockets = clock::now();
+        let (mut poll_sockets, mut sweep) = (clock::now(), clock::now());
         loop {
             let now = clock::now();
             if reread.is_some_and(|due| due <= now) {
@@ -140,6 +150,10 @@ impl Control {
                 poll_sockets = now + SOCKETS_INTERVAL;
                 self.look_at_sockets();
                 self.choose_carriers();
+            }
+            if sweep <= now {
+                sweep = now + SWEEP_INTERVAL;
+                self.host_flows.sweep(now);
             }
             let due = reread.map_or(poll_sockets, |due: Instant| due.min(poll_sockets));
             self.sleep(due.saturating_sub(clock::now()));
@@ -298,6 +312,9 @@ impl Control {
                 Ok(Order::Counts(answer)) => {
                     let _ = answer.send(self.programs.counts());
                 }
+                Ok(Order::Release(name, answer)) => {
+                    let _ = answer.send(self.release(&name));
+                }
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
@@ -342,16 +359,17 @@ impl Control {
         }
     }
 
-    fn is_claimed(&self, port: &Port) -> bool {
+    pub(crate) fn is_claimed(&self, port: &Port) -> bool {
         self.programs.is_claimed(port.id.0, &port.name)
     }
 
-    fn port_status(&self) -> Vec<PortStatus> {
+    pub(crate) fn port_status(&self) -> Vec<PortStatus> {
         let status = |port: Port| {
             let attached = self.attached.contains_key(&port.id.0);
-            PortStatus { port, attachment: attached.then(|| self.programs.attachment()) }
+            let attachment = attached.then(|| self.programs.attachment());
+            PortStatus { port, attachment, closed: None }
         };
-        self.surroundings().ports.into_iter().map(status).collect()
+        self.surroundings().ports.into_iter().map(status).chain(self.closed_status()).collect()
     }
 
     fn follow(&mut self) {
@@ -366,7 +384,8 @@ impl Control {
         }
         self.remembered.complete(&mut surroundings);
         let policy = self.configuration.policy(&surroundings);
-        if let Err(error) = self.enter_addresses(&policy) {
+        let entered = self.enter_addresses(&policy).and_then(|()| self.enter_networks(&policy));
+        if let Err(error) = entered {
             tracing::error!(error = %Chain(&error), "addresses cannot be entered");
         }
         if policy != self.policy || answer.is_some() {
@@ -379,83 +398,6 @@ impl Control {
     /// The interfaces on a side, as they are.
     pub(crate) fn surroundings(&self) -> Surroundings {
         surroundings(&*self.configuration, &self.links, self.own)
-    }
-
-    /// Attaches the program where it should be and is not, and the other way round.
-    pub(crate) fn attach(&mut self, surroundings: &Surroundings) -> Vec<AttachError> {
-        let mut errors = Vec::new();
-        let wanted: BTreeMap<u32, &Port> =
-            surroundings.ports.iter().map(|port| (port.id.0, port)).collect();
-        let gone: Vec<u32> =
-            self.attached.keys().copied().filter(|index| !wanted.contains_key(index)).collect();
-        for index in gone {
-            self.let_go(index);
-        }
-        for (index, port) in wanted {
-            let Some(link) = self.links.links().get(index) else { continue };
-            let interface = interface(port.side, link);
-            let known = self.attached.get(&index);
-            if known.is_some_and(|(name, entered)| *name == port.name && *entered == interface) {
-                continue;
-            }
-            let fresh = known.is_none();
-            if fresh && self.is_claimed(port) {
-                errors.push(AttachError::Claimed { interface: port.name.clone() });
-                continue;
-            }
-            if fresh && port.mtu > PACKET_MAX {
-                tracing::warn!(
-                    interface = port.name,
-                    mtu = port.mtu,
-                    most = PACKET_MAX,
-                    "the MTU is larger than masq takes; longer packets are dropped"
-                );
-            }
-            let done = self
-                .programs
-                .set_interface(index, Some(&interface))
-                .and_then(|()| if fresh { self.attach_one(index, &port.name) } else { Ok(()) });
-            match done {
-                Ok(()) => {
-                    if fresh {
-                        tracing::info!(interface = port.name, side = ?port.side, "attached");
-                    }
-                    self.attached.insert(index, (port.name.clone(), interface));
-                }
-                Err(error @ AttachError::Renamed { .. }) => {
-                    tracing::debug!(%error, "news of it will follow");
-                    let _ = self.programs.set_interface(index, None);
-                    let _ = self.state.remove_filter(index);
-                }
-                Err(error) => errors.push(error),
-            }
-        }
-        self.choose_carriers();
-        errors
-    }
-
-    fn attach_one(&mut self, index: u32, name: &str) -> Result<(), AttachError> {
-        let known = self.state.filters().contains_key(&index);
-        if !self.programs.is_tcx() {
-            let made = !self.netlink.has_clsact(index).unwrap_or(true);
-            // Without this note the filter would be left behind, not attached wrongly.
-            if let Err(error) = self.state.add_filter(index, made) {
-                tracing::warn!(%error, "cannot note an attached filter");
-            }
-        }
-        self.programs.attach_ingress(index, name, known)
-    }
-
-    pub(crate) fn let_go(&mut self, index: u32) {
-        let name = self.links.links().get(index).map(|link| link.name.clone());
-        let before = self.attached.remove(&index);
-        tracing::info!(interface = before.map(|(name, _)| name), "detached");
-        self.carriers.let_go(index, name.as_deref(), &mut self.programs, &mut self.state);
-        self.programs.detach_ingress(index, name.as_deref());
-        if let Err(error) = self.programs.set_interface(index, None) {
-            tracing::warn!(%error, "cannot forget an interface");
-        }
-        let _ = self.state.remove_filter(index);
     }
 
     /// Enters the addresses of the host and of the policy.
@@ -488,6 +430,21 @@ impl Control {
         if let Err(error) = self.state.set(RESERVED, &reserved) {
             tracing::warn!(%error, "cannot reserve masq's ports; the host may collide with them");
         }
+    }
+
+    /// Enters the networks of the insides, of those that are away for a while too.
+    pub(crate) fn enter_networks(&mut self, policy: &Policy) -> Result<(), AttachError> {
+        let wanted = ports::networks(policy);
+        for (network, index) in &wanted {
+            if self.networks.get(network) != Some(index) {
+                self.programs.set_network(*network, Some(*index))?;
+            }
+        }
+        for network in self.networks.keys().filter(|network| !wanted.contains_key(network)) {
+            self.programs.set_network(*network, None)?;
+        }
+        self.networks = wanted;
+        Ok(())
     }
 
     fn look_at_sockets(&mut self) {
@@ -587,28 +544,14 @@ impl core::fmt::Display for Chain<'_> {
     }
 }
 
-fn interface(side: Realm, link: &Link) -> Interface {
-    let role = match side {
-        Realm::Inside => Role::Inside,
-        Realm::Outside => Role::Outside,
-    };
-    let flags = if link.layer3 { InterfaceFlags::LAYER3 } else { InterfaceFlags::empty() };
-    Interface {
-        index: link.index,
-        role: role as u32,
-        flags: flags.bits(),
-        mtu: link.mtu,
-        mac: link.mac.unwrap_or_default(),
-        reserved: [0; 2],
-    }
-}
-
 /// The ports that the kernel shall not take for the host's own connections.
 const RESERVED: &str = "net/ipv4/ip_local_reserved_ports";
 /// The number of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
 /// How often the host's sockets are listed.
 const SOCKETS_INTERVAL: Duration = Duration::from_secs(2);
+/// How often flows of the host that ended are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a fresh picture waits for more changes.
 const REREAD_DELAY: Duration = Duration::from_millis(100);
 /// Datagrams of announcements read in one go.

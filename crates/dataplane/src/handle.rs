@@ -14,6 +14,7 @@ use crate::control::{Control, Order, PortStatus, Prospect, ReloadError};
 use crate::error::StartError;
 use crate::fast_path::Way;
 use crate::instance;
+use crate::interfaces::ReleaseError;
 use crate::options::Configuration;
 use crate::wake::WakingSender;
 use crate::worker::{Command, Worker, WorkerStats};
@@ -121,6 +122,18 @@ impl Handle {
         let (sender, answer) = channel();
         self.orders.send(Order::Ports(sender));
         answer.recv().map_err(|_| Ended)
+    }
+
+    /// Takes the programs off an interface that is closed, because it is called otherwise than it was
+    /// when it was served.
+    ///
+    /// # Errors
+    ///
+    /// If it is not closed.
+    pub fn release(&self, interface: &str) -> Result<(), ReleaseError> {
+        let (sender, answer) = channel();
+        self.orders.send(Order::Release(interface.to_owned(), sender));
+        answer.recv().map_err(|_| ReleaseError::Ending)?
     }
 
     /// What carries packets of established sessions, for each pair of interfaces.

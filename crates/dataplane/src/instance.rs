@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use crate::attach::{Pins, detach_clsact};
+use crate::attach::{Hook, Pins};
 use crate::error::StartError;
 use crate::netlink::{Netlink, PuntPair, delete_link};
 use crate::punt::PUNT_MTU;
@@ -252,7 +252,7 @@ pub(crate) fn unlock(lock: &File) {
 pub(crate) fn owner_of_link(bpffs: &Path, own: &str, index: u32) -> String {
     let mut names = names_in(bpffs);
     names
-        .find(|name| name != own && Pins::of(bpffs, name).ingress(index).exists())
+        .find(|name| name != own && Pins::of(bpffs, name).link(Hook::Ingress, index).exists())
         .unwrap_or_else(|| "(unknown)".to_owned())
 }
 
@@ -281,7 +281,7 @@ fn names_in(directory: &Path) -> impl Iterator<Item = String> {
 
 fn remove_filter(netlink: &mut Netlink, index: u32, discipline: bool) {
     if let Some(name) = sys::interface_name(index) {
-        detach_clsact(&name);
+        Hook::ALL.into_iter().for_each(|hook| hook.detach_clsact(&name));
         if discipline && let Err(error) = netlink.remove_clsact(index) {
             tracing::debug!(%error, name, "cannot remove the queueing discipline");
         }

@@ -111,6 +111,19 @@ pub(crate) fn addresses(links: &Links, policy: &Policy) -> BTreeMap<Ipv4Addr, Ad
     addresses
 }
 
+/// The networks of the insides, and the interfaces that lead to them.
+pub(crate) fn networks(policy: &Policy) -> BTreeMap<(Ipv4Addr, u8), u32> {
+    let mut networks = BTreeMap::new();
+    for inside in &policy.insides {
+        for network in &inside.networks {
+            let IpAddr::V4(address) = network.address else { continue };
+            // An address that belongs to several is behind the first.
+            networks.entry((address, network.length)).or_insert(inside.port.0);
+        }
+    }
+    networks
+}
+
 /// The directed broadcast address of a network (RFC 919), where it has one (RFC 3021).
 fn broadcast(address: Ipv4Addr, length: u8) -> Option<Ipv4Addr> {
     let host = u32::MAX.checked_shr(u32::from(length))?;

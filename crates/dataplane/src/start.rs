@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 
 use masq_core::{Engine, HostPort, Policy};
-use masq_flow::maps::{AddressFlags, Settings, SettingsFlags};
+use masq_flow::maps::{AddressFlags, HOST_FLOWS, Settings, SettingsFlags};
 use masq_flow::{NextHop, NextHopId, NextHopState, NextHopValue, Reader, Secret};
 use rustix::thread::CapabilitySet;
 
@@ -20,6 +20,7 @@ use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
 use crate::fast_path::{Carriers, FastPath, Surveyor};
 use crate::handle::Handle;
+use crate::host_flows::HostFlows;
 use crate::instance::{self, Instance};
 use crate::netlink::{Netlink, Watch, create_pair};
 use crate::options::{Configuration, Options, Surroundings};
@@ -94,6 +95,8 @@ impl Start {
             punt_ifindex: near,
             miss_rate: self.options.miss_rate,
             miss_burst: self.options.miss_burst,
+            away_after_ns: Settings::AWAY_AFTER_NS,
+            reserved: 0,
         };
         programs.set_settings(&settings)?;
 
@@ -114,7 +117,14 @@ impl Start {
         let asker = Asker::open().map_err(StartError::system("ask for the host's sockets"))?;
         let host_sockets = Sockets { ports: sockets.clone(), asker };
 
+        let host_flows = || {
+            let (table, owned) = (memory.table.clone(), memory.owned.clone());
+            HostFlows::open(&pins.map(HOST_FLOWS), table, owned)
+                .map_err(|source| AttachError::Map { map: HOST_FLOWS, source: Some(source) })
+        };
+        let router = router.with_host_flows(host_flows()?);
         let (interfaces, addresses) = programs.entered();
+        let (known, networks) = (programs.entered_known(), programs.entered_networks());
         let mut control = Control {
             configuration,
             programs,
@@ -127,6 +137,9 @@ impl Start {
             links: mirror,
             own,
             attached: Default::default(),
+            known: known.into_iter().collect(),
+            networks: networks.into_iter().map(|network| (network, 0)).collect(),
+            host_flows: host_flows()?,
             // Whatever was entered before is not what is wanted, so it is entered anew or removed.
             addresses: addresses.into_iter().map(|ip| (ip, AddressFlags::empty())).collect(),
             remembered,
@@ -136,15 +149,15 @@ impl Start {
             carriers: Carriers::new(Surveyor::new(pins)),
         };
         control.enter_addresses(&control.policy.clone())?;
+        control.enter_networks(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
+        // The first round is a moment away.
+        memory.table.header().set_beat(clock::now().as_nanos());
         let worker = Worker::new(engine, router, port, memory, host_sockets, ends);
 
         // From here on packets are taken; everything that could fail before that has been done.
-        for index in interfaces {
-            if surroundings.ports.iter().all(|port| port.id.0 != index) {
-                control.let_go(index);
-            }
-        }
+        let wanted = |index| surroundings.ports.iter().any(|port| port.id.0 == index && !port.away);
+        control.take_over(interfaces.into_iter().filter(|one| !wanted(one.index)));
         if let Some(error) = control.attach(&surroundings).into_iter().next() {
             return Err(error.into());
         }

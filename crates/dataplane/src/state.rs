@@ -1,6 +1,7 @@
 //! What has to be remembered between runs and cannot be seen in the kernel: which settings masq
-//! changed and what they were before, which interfaces it told to leave VLAN tags alone, which filters
-//! it put on interfaces where links cannot be pinned, and in which network namespace the instance lives.
+//! changed and what they were before, which interfaces it told to leave VLAN tags alone, by which names it
+//! serves interfaces, which filters it put on those where links cannot be pinned, and in which network
+//! namespace the instance lives.
 //!
 //! A small text file `<run>/<instance>.state`, one fact a line, written before the change is made, so
 //! that a crash in between restores too much rather than too little.
@@ -24,6 +25,8 @@ struct Facts {
     namespace: Option<u64>,
     /// Interfaces with a clsact filter, and whether masq made the queueing discipline too.
     filters: BTreeMap<u32, bool>,
+    /// Interfaces that are served, and the names that they were served by last.
+    served: BTreeMap<u32, String>,
     /// Interfaces that were told to leave VLAN tags in what arrives.
     untagging: BTreeSet<u32>,
     /// Settings as they were before masq changed them.
@@ -69,6 +72,28 @@ impl State {
     /// Notes that an interface has no filter any more.
     pub(crate) fn remove_filter(&mut self, index: u32) -> io::Result<()> {
         match self.facts.filters.remove(&index) {
+            Some(_) => self.write(),
+            None => Ok(()),
+        }
+    }
+
+    /// The name that an interface was served by last, if it was.
+    pub(crate) fn served(&self, index: u32) -> Option<&str> {
+        self.facts.served.get(&index).map(String::as_str)
+    }
+
+    /// Notes that an interface is served by a name.
+    pub(crate) fn set_served(&mut self, index: u32, name: &str) -> io::Result<()> {
+        if self.served(index) == Some(name) {
+            return Ok(());
+        }
+        self.facts.served.insert(index, name.to_owned());
+        self.write()
+    }
+
+    /// Notes that an interface has nothing of ours any more.
+    pub(crate) fn remove_served(&mut self, index: u32) -> io::Result<()> {
+        match self.facts.served.remove(&index) {
             Some(_) => self.write(),
             None => Ok(()),
         }
@@ -144,6 +169,12 @@ impl Facts {
                         facts.filters.insert(index, discipline == DISCIPLINE);
                     }
                 }
+                Some(("served", served)) => {
+                    let (index, name) = served.split_once(' ').unwrap_or((served, ""));
+                    if let Ok(index) = index.parse() {
+                        facts.served.insert(index, name.to_owned());
+                    }
+                }
                 Some(("vlan-tags", index)) => facts.untagging.extend(index.parse::<u32>().ok()),
                 Some(("sysctl", setting)) => {
                     let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
@@ -160,9 +191,10 @@ impl Facts {
         let filters = self.filters.iter().map(|(index, discipline)| {
             format!("filter {index}{}\n", if *discipline { " qdisc" } else { "" })
         });
+        let served = self.served.iter().map(|(index, name)| format!("served {index} {name}\n"));
         let untagging = self.untagging.iter().map(|index| format!("vlan-tags {index}\n"));
         let saved = self.saved.iter().map(|(name, value)| format!("sysctl {name}={value}\n"));
-        namespace.chain(filters).chain(untagging).chain(saved).collect()
+        namespace.chain(filters).chain(served).chain(untagging).chain(saved).collect()
     }
 }
 
@@ -176,7 +208,9 @@ mod tests {
     fn facts_survive_being_written_and_read() {
         let filters = [(3, false), (4, true)].into();
         let untagging = [5].into();
-        let mut facts = Facts { namespace: Some(77), filters, untagging, ..Facts::default() };
+        let served = [(3, "eth1".to_owned()), (4, "a b".to_owned())].into();
+        let mut facts =
+            Facts { namespace: Some(77), filters, served, untagging, ..Facts::default() };
         facts.saved.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
         facts.saved.insert("net/ipv4/ip_local_reserved_ports".to_owned(), String::new());
         assert_eq!(Facts::parse(&facts.to_text()), facts);

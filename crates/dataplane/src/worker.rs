@@ -165,7 +165,8 @@ impl Worker {
     fn sleep(&self, again: Option<Duration>) -> io::Result<()> {
         let now = clock::now();
         let look_again = Some(self.look_again);
-        let due = [self.engine.poll_timeout(), self.router.poll_timeout(), look_again];
+        let beat = Some(now + BEAT);
+        let due = [self.engine.poll_timeout(), self.router.poll_timeout(), look_again, beat];
         let wait = due.into_iter().flatten().map(|due| due.saturating_sub(now)).chain(again).min();
         let wait = wait.map(|wait| Timespec {
             tv_sec: wait.as_secs().min(3600) as i64,
@@ -184,6 +185,7 @@ impl Worker {
 
     fn round(&mut self) -> Round {
         let now = clock::now();
+        self.memory.table.header().set_beat(now.as_nanos());
         self.router.set_now(now);
         if !self.obey(now) {
             return Round::Stop;
@@ -438,5 +440,7 @@ const BATCH: usize = 64;
 /// to the router for each take a third of a millisecond for all. While more packets wait, one session
 /// is looked at for each packet.
 const WALK: usize = 256;
+/// The programs are told at least so often that the worker is at work.
+const BEAT: Duration = Duration::from_secs(2);
 /// Commands of a round.
 const COMMANDS: usize = 16;

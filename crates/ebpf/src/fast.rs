@@ -48,7 +48,7 @@
 
 use masq_flow::index::Hit;
 use masq_flow::punt::PuntReason;
-use masq_flow::{Flags, Ready, Stay, Ticket, Translation};
+use masq_flow::{Direction, Flags, NextHopId, Ready, Stay, Ticket, Translation};
 
 use crate::bytes::Bytes;
 use crate::parse::{Kind, Packet};
@@ -73,7 +73,10 @@ pub(crate) struct Arrival {
 pub(crate) struct Way {
     pub(crate) translation: Translation,
     pub(crate) transport: Transport,
+    /// Of the kernel's way ([`NextHopId::HOST`]), the interface is 0.
     pub(crate) hop: Ready,
+    /// Whether it leaves translated by an outside, whose egress asks for our mark.
+    pub(crate) outwards: bool,
 }
 
 /// Whether a packet of a session may take the fast path, and how; or why not.
@@ -87,7 +90,7 @@ pub(crate) fn judge<B: Bytes>(
     if packet.kind == Kind::FirstFragment {
         return Err(PuntReason::Fragment);
     }
-    let translation = record_speaks_for(arrival, hit)?;
+    let (translation, outwards) = record_speaks_for(arrival, hit)?;
     let header = packet.header;
     if header.length() != HEADER_LENGTH {
         return Err(PuntReason::Options);
@@ -112,7 +115,11 @@ pub(crate) fn judge<B: Bytes>(
     }
     let transport = transport::read(bytes, arrival, packet, hit, &translation)?;
     let hop = maps::next_hop(translation.next_hop).and_then(masq_flow::NextHop::ready);
-    let Some(hop) = hop else { return Err(PuntReason::NextHop) };
+    let hop = match hop {
+        Some(hop) => hop,
+        None if translation.next_hop == NextHopId::HOST => KERNEL,
+        None => return Err(PuntReason::NextHop),
+    };
     let longest = match arrival.segment {
         0 => length,
         segment => segment + HEADER_LENGTH as u32 + transport.header_length,
@@ -123,12 +130,12 @@ pub(crate) fn judge<B: Bytes>(
     if hit.record.activity.must_follow(hit.direction, || clock::now(hit.header)) {
         return Err(PuntReason::Order);
     }
-    Ok(Way { translation, transport, hop })
+    Ok(Way { translation, transport, hop, outwards })
 }
 
 /// What the record says, if it says anything about this packet.
 #[inline(always)]
-fn record_speaks_for(arrival: &Arrival, hit: &Hit<'_>) -> Result<Translation, PuntReason> {
+fn record_speaks_for(arrival: &Arrival, hit: &Hit<'_>) -> Result<(Translation, bool), PuntReason> {
     let record = hit.record;
     let translation = record.translation(hit.direction);
     let (flags, epoch) = (record.flags(), record.epoch());
@@ -143,8 +150,12 @@ fn record_speaks_for(arrival: &Arrival, hit: &Hit<'_>) -> Result<Translation, Pu
     if interface != arrival.ifindex && interface != 0 {
         return Err(PuntReason::Interface);
     }
-    Ok(translation)
+    let between = flags.intersects(Flags::HAIRPIN.union(Flags::UNTRANSLATED));
+    Ok((translation, hit.direction == Direction::Egress && !between))
 }
+
+/// The way of packets that are left to the kernel, which looks after length and neighbour itself.
+const KERNEL: Ready = Ready { ifindex: 0, mtu: u32::MAX, layer3: true, addresses: [0; 3] };
 
 /// What the engine's attention costs the sender of a session's packet.
 ///

@@ -8,6 +8,8 @@
 //!                 │             │
 //!                 │             ├──► the kernel, untouched: whatever is not the gateway's
 //!                 └─────────────┴──► fast path: out of the next hop's interface
+//!
+//!   the kernel, and TC's redirects ──► masq_egress ──► out of an outside interface
 //! ```
 //!
 //! This file holds the entry points only. All decisions about a packet that concerns the gateway are
@@ -17,11 +19,14 @@
 #![no_std]
 #![no_main]
 
+mod between;
 mod bulk;
 mod bytes;
 mod clock;
 mod counters;
+mod egress;
 mod fast;
+mod host;
 mod ingress;
 mod maps;
 mod parse;
@@ -45,6 +50,12 @@ use crate::skb::Skb;
 #[classifier]
 fn masq_ingress(ctx: TcContext) -> i32 {
     ingress::handle(Skb::new(&ctx))
+}
+
+/// On the egress of every outside interface (TC): what may leave, and whose it is.
+#[classifier]
+fn masq_egress(ctx: TcContext) -> i32 {
+    egress::handle(Skb::new(&ctx))
 }
 
 /// Where packets of an inside or outside interface are complete, before anything else (XDP).

@@ -6,10 +6,11 @@
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::macros::map;
+use aya_ebpf::maps::lpm_trie::{Key, LpmTrie};
 use aya_ebpf::maps::{Array, DevMapHash, HashMap, LruHashMap, PerCpuArray, XskMap};
 use masq_flow::maps::{
-    AddressFlags, Counter, EarlyDrop, INTERFACE_PLACES, Interface, MAX_ADDRESSES, MAX_QUEUES,
-    MAX_SOURCES, Settings, TokenBucket,
+    AddressFlags, Counter, EarlyDrop, HostFlow, INTERFACE_PLACES, Interface, MAX_ADDRESSES,
+    MAX_HOST_FLOWS, MAX_KNOWN, MAX_NETWORKS, MAX_QUEUES, MAX_SOURCES, Settings, TokenBucket,
 };
 use masq_flow::owned::{Owned, Shared};
 use masq_flow::{Bucket, Burst, Header, Layout, NextHop, NextHopId, Outgoing, Ready, Record};
@@ -47,8 +48,7 @@ static INTERFACES: Array<Interface> = Array::with_max_entries(INTERFACE_PLACES, 
 static SETTINGS: Array<Settings> = Array::with_max_entries(1, 0);
 
 #[map(name = "MASQ_DROPS")]
-pub(crate) static DROPS: PerCpuArray<u64> =
-    PerCpuArray::with_max_entries(EarlyDrop::ALL.len() as u32, 0);
+pub(crate) static DROPS: PerCpuArray<u64> = PerCpuArray::with_max_entries(EarlyDrop::COUNT, 0);
 
 #[map(name = "MASQ_COUNTERS")]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
@@ -65,6 +65,16 @@ pub(crate) static SOCKETS: XskMap = XskMap::with_max_entries(MAX_QUEUES, 0);
 #[map(name = "MASQ_TOKENS")]
 pub(crate) static TOKENS: LruHashMap<u32, TokenBucket> =
     LruHashMap::with_max_entries(MAX_SOURCES, 0);
+
+#[map(name = "MASQ_HOSTFLOWS")]
+pub(crate) static HOST_FLOWS: LruHashMap<HostFlow, u64> =
+    LruHashMap::with_max_entries(MAX_HOST_FLOWS, 0);
+
+#[map(name = "MASQ_NETWORKS")]
+static NETWORKS: LpmTrie<u32, u32> = LpmTrie::with_max_entries(MAX_NETWORKS, 0);
+
+#[map(name = "MASQ_KNOWN")]
+static KNOWN: HashMap<u32, u32> = HashMap::with_max_entries(MAX_KNOWN, 0);
 
 /// What the programs are told; none of it while the daemon has not spoken.
 #[inline(always)]
@@ -103,10 +113,35 @@ pub(crate) fn address(address: u32) -> AddressFlags {
     }
 }
 
+/// The inside interface behind which an address is; none if it is in no inside network.
+#[inline(always)]
+pub(crate) fn inside_of(address: u32) -> Option<u32> {
+    NETWORKS.get(Key::new(u32::BITS, address)).copied()
+}
+
+/// Whether the daemon has looked at an interface, and attached what belongs there.
+#[inline(always)]
+pub(crate) fn is_known(ifindex: u32) -> bool {
+    KNOWN.get_ptr(ifindex).is_some()
+}
+
+/// Whether a worker takes packets from the punt port. The kernel takes the socket of a process that
+/// has ended out of the map.
+#[inline(always)]
+pub(crate) fn has_worker() -> bool {
+    SOCKETS.get(0).is_some()
+}
+
+/// Which ports masq owns.
+#[inline(always)]
+pub(crate) fn owned() -> Option<&'static Owned> {
+    OWNED.get(0)
+}
+
 /// Whether masq owns this port or identifier on shared addresses.
 #[inline(always)]
 pub(crate) fn owns_port(protocol: u8, port: u16) -> bool {
-    match (OWNED.get(0), Shared::of(Protocol(protocol))) {
+    match (owned(), Shared::of(Protocol(protocol))) {
         (Some(owned), Some(shared)) => owned.has_port(shared, port),
         _ => false,
     }
@@ -115,7 +150,7 @@ pub(crate) fn owns_port(protocol: u8, port: u16) -> bool {
 /// Whether masq owns this protocol on shared addresses.
 #[inline(always)]
 pub(crate) fn owns_protocol(protocol: u8) -> bool {
-    match OWNED.get(0) {
+    match owned() {
         Some(owned) => owned.has_protocol(Protocol(protocol)),
         None => false,
     }

@@ -15,6 +15,10 @@ use crate::bytes::Bytes;
 pub(crate) const USUALLY_LOOKED_AT: u32 = 20 + 20;
 /// The same of the longest header.
 pub(crate) const LOOKED_AT: u32 = 60 + 20;
+/// As much of an ICMP error: its headers, and those of the packet that it quotes (RFC 792).
+pub(crate) const LOOKED_AT_IN_ERROR: u32 = 60 + 8 + 60 + 8;
+/// Where the quoted packet begins in an ICMP error.
+const QUOTED_AT: usize = 8;
 
 /// An IPv4 packet.
 #[derive(Clone, Copy)]
@@ -60,6 +64,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether nobody but the engine can say whose it is, if it is translated.
+    #[inline(always)]
+    pub(crate) fn is_in_parts_or_error(self) -> bool {
+        matches!(self, Self::Fragment | Self::FirstFragment | Self::IcmpError)
+    }
+
     /// Whether the packet's tuple may be that of a session.
     #[inline(always)]
     pub(crate) fn has_tuple(self) -> bool {
@@ -173,6 +183,12 @@ pub(crate) fn packet<B: Bytes>(bytes: B, start: usize) -> Option<Packet> {
         }
     };
     Some(Packet { header, key, kind })
+}
+
+/// Reads the packet that an ICMP error quotes.
+#[inline(always)]
+pub(crate) fn quoted<B: Bytes>(bytes: B, start: usize, error: &Packet) -> Option<Packet> {
+    packet(bytes, start + error.header.length() + QUOTED_AT)
 }
 
 #[inline(always)]

@@ -12,18 +12,18 @@
 
 use aya_ebpf::bindings::xdp_action::XDP_DROP;
 use aya_ebpf::programs::XdpContext;
-use masq_flow::Ticket;
+use masq_flow::{Header, Ticket};
 use masq_flow::index::Hit;
 use masq_flow::maps::{EarlyDrop, Settings};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
-use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN, Header, MacAddr};
+use masq_wire::ethernet::{self, ETHERTYPE_IPV4, HEADER_LEN, MacAddr};
 
 use crate::bytes::Bytes as _;
 use crate::counters::{count_punt, drop, drop_xdp};
-use crate::fast;
-use crate::maps::SOCKETS;
+use crate::maps::{self, SOCKETS};
 use crate::skb::Skb;
 use crate::tokens::{self, Price};
+use crate::{clock, fast};
 
 /// The longest frame that native XDP on a veth takes: what is left of a page behind its headroom
 /// and before its trailer.
@@ -34,26 +34,42 @@ const LONGEST_HEADERS: u32 = 60 + 60;
 /// A packet on its way to the worker.
 pub(crate) struct Punt<'a> {
     pub(crate) why: PuntReason,
-    pub(crate) price: Price,
     /// Its session.
     pub(crate) hit: Option<Hit<'a>>,
     /// Where its IPv4 header begins.
     pub(crate) start: usize,
     /// What is known of where it arrived.
     pub(crate) flags: PuntFlags,
-    /// Who pays.
-    pub(crate) source: u32,
+}
+
+/// Whether the worker can be asked about a packet, which is charged to its source; or why it cannot.
+#[inline(always)]
+pub(crate) fn may_ask(
+    header: Option<&Header>,
+    settings: &Settings,
+    source: u32,
+    price: Price,
+) -> Result<(), EarlyDrop> {
+    if settings.punt_ifindex == 0 {
+        return Err(EarlyDrop::NoPuntPort);
+    }
+    if is_away(header, settings) {
+        return Err(EarlyDrop::NoWorker);
+    }
+    if tokens::charge(settings, source, price) { Ok(()) } else { Err(EarlyDrop::RateLimited) }
+}
+
+/// Whether there is nobody to ask: the worker has ended, or has not been seen at work for a while.
+#[inline(always)]
+pub(crate) fn is_away(header: Option<&Header>, settings: &Settings) -> bool {
+    let Some(header) = header else { return true };
+    let (now, beat) = (clock::now(header), header.beat());
+    !maps::has_worker() || now > beat && now - beat > settings.away_after_ns
 }
 
 /// Sends a packet into the punt port.
 #[inline(always)]
 pub(crate) fn send(skb: Skb<'_>, settings: &Settings, punt: &Punt<'_>) -> i32 {
-    if settings.punt_ifindex == 0 {
-        return drop(EarlyDrop::NoPuntPort);
-    }
-    if !tokens::charge(settings, punt.source, punt.price) {
-        return drop(EarlyDrop::RateLimited);
-    }
     let length = skb.len().saturating_sub(punt.start as u32);
     let segment = skb.segment_size();
     let longest = if segment == 0 { length } else { segment + LONGEST_HEADERS };
@@ -89,7 +105,7 @@ fn prepend(skb: Skb<'_>, punt: &Punt<'_>, length: u16, ticket: Option<Ticket>) -
     let header = PuntHeader::new(punt.why, skb.ifindex(), punt.flags, length, skb.mark());
     let header = header.with_ticket(ticket);
     if punt.flags.contains(PuntFlags::LAYER3) {
-        let ethernet = Header::new(MacAddr::ZERO, MacAddr::ZERO, ETHERTYPE_IPV4);
+        let ethernet = ethernet::Header::new(MacAddr::ZERO, MacAddr::ZERO, ETHERTYPE_IPV4);
         skb.grow_head((PuntHeader::LEN + HEADER_LEN) as u32)?;
         skb.write(PuntHeader::LEN, ethernet)?;
     } else {

@@ -13,8 +13,8 @@
 //! here, since then nothing can overtake it.
 
 use masq_flow::NextHopId;
-use masq_flow::maps::{Counter, EarlyDrop};
-use masq_flow::punt::{LOCAL_MARK, Return, ReturnHeader};
+use masq_flow::maps::{Counter, EarlyDrop, Role};
+use masq_flow::punt::{LOCAL_MARK, OUT_MARK, Return, ReturnHeader};
 use masq_wire::ethernet::MacAddr;
 
 use crate::bytes::Bytes as _;
@@ -50,6 +50,10 @@ fn forward(skb: Skb<'_>, id: NextHopId, link: u16) -> i32 {
     }
     // The return header's address was nobody's, which the kernel noted; that must not travel on.
     skb.address_to_this_station();
+    // What is sent by an outside is translated, or our own.
+    if maps::interface(hop.ifindex).is_some_and(|to| to.role == Role::Outside as u32) {
+        skb.set_mark(OUT_MARK);
+    }
     count(Counter::Returned);
     skb.redirect_out(hop.ifindex)
 }

@@ -1,10 +1,12 @@
 //! A packet at a TC hook: its metadata, and what the kernel does with it for us.
 
 use aya_ebpf::bindings::bpf_check_mtu_flags::BPF_MTU_CHK_SEGS;
-use aya_ebpf::bindings::{__sk_buff, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC};
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_F_INGRESS, TC_ACT_SHOT, TC_ACT_UNSPEC, bpf_fib_lookup as bpf_fib_lookup_question,
+};
 use aya_ebpf::helpers::{
-    bpf_check_mtu, bpf_l4_csum_replace, bpf_redirect, bpf_skb_change_head, bpf_skb_change_tail,
-    bpf_skb_change_type, bpf_skb_pull_data,
+    bpf_check_mtu, bpf_fib_lookup, bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh,
+    bpf_skb_change_head, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_pull_data,
 };
 use aya_ebpf::programs::TcContext;
 use masq_wire::checksum::Delta;
@@ -42,6 +44,13 @@ impl<'a> Skb<'a> {
     pub(crate) fn ifindex(self) -> u32 {
         // SAFETY: the kernel passes a valid context; the verifier turns this into a checked load.
         unsafe { (*self.raw()).ifindex }
+    }
+
+    /// At egress, the interface on which the packet arrived at this host; 0 if the host itself sends it.
+    #[inline(always)]
+    pub(crate) fn ingress_ifindex(self) -> u32 {
+        // SAFETY: as for `ifindex`.
+        unsafe { (*self.raw()).ingress_ifindex }
     }
 
     /// The EtherType, in host order.
@@ -121,9 +130,33 @@ impl<'a> Skb<'a> {
         result == 0
     }
 
-    /// Cuts off what is beyond a length, counted from the first byte.
+    /// Whether a packet of a length, or each segment that it will be cut into, fits an interface.
     #[inline(always)]
-    pub(crate) fn truncate(self, length: u32) -> Option<()> {
+    pub(crate) fn fits(self, ifindex: u32, length: u32) -> bool {
+        if self.segment_size() != 0 {
+            return self.segments_fit(ifindex);
+        }
+        let mut mtu = length;
+        // SAFETY: the context is the one the kernel passed; the length is read from a live value.
+        let result = unsafe { bpf_check_mtu(self.raw().cast(), ifindex, &raw mut mtu, 0, 0) };
+        result == 0
+    }
+
+    /// Asks the kernel where it would forward a packet; the answer is one of `BPF_FIB_LKUP_RET_…`.
+    #[inline(always)]
+    pub(crate) fn ask_route(self, question: &mut bpf_fib_lookup_question) -> i64 {
+        let size = size_of::<bpf_fib_lookup_question>() as i32;
+        // SAFETY: the context is the one the kernel passed; the question is a live value of that size.
+        unsafe { bpf_fib_lookup(self.raw().cast(), question, size, 0) }
+    }
+
+    /// Cuts off what is beyond a length, counted from the first byte: what fills a short frame up is no
+    /// part of the packet, and nobody else's to see.
+    #[inline(always)]
+    pub(crate) fn trim(self, length: u32) -> Option<()> {
+        if self.segment_size() != 0 || self.len() <= length {
+            return Some(());
+        }
         // SAFETY: the context is the one the kernel passed.
         let result = unsafe { bpf_skb_change_tail(self.raw(), length, 0) };
         (result == 0).then_some(())
@@ -155,6 +188,13 @@ impl<'a> Skb<'a> {
     pub(crate) fn redirect_out(self, ifindex: u32) -> i32 {
         // SAFETY: the helper takes plain numbers.
         unsafe { bpf_redirect(ifindex, 0) as i32 }
+    }
+
+    /// Sends the packet out of an interface, to the neighbour that the kernel's routes name there.
+    #[inline(always)]
+    pub(crate) fn redirect_to_neighbour(self, ifindex: u32) -> i32 {
+        // SAFETY: without a neighbour of our own, the helper takes plain numbers.
+        unsafe { bpf_redirect_neigh(ifindex, core::ptr::null_mut(), 0, 0) as i32 }
     }
 
     /// Lets the packet arrive on an interface.

@@ -7,13 +7,13 @@
 use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR};
 use masq_flow::index::Hit;
 use masq_flow::maps::{Counter, EarlyDrop};
-use masq_flow::punt::PuntReason;
+use masq_flow::punt::{OUT_MARK, PuntReason};
 use masq_wire::checksum::Delta;
 use masq_wire::ethernet::{self, ETHERTYPE_IPV4};
 use zerocopy::network_endian::U16;
 
 use crate::bytes::Bytes as _;
-use crate::counters::{count, drop};
+use crate::counters::{count, drop, pass};
 use crate::fast::{self, Arrival, HEADER_LENGTH, Way};
 use crate::parse::Packet;
 use crate::rewrite;
@@ -35,6 +35,10 @@ pub(crate) fn forward(
         segment: skb.segment_size(),
     };
     let way = fast::judge(skb, &arrival, packet, hit)?;
+    if way.hop.ifindex == 0 {
+        rewrite::stamp(hit, &arrival, packet, &way, skb.segments());
+        return Ok(pass());
+    }
     if arrival.segment != 0 && !skb.segments_fit(way.hop.ifindex) {
         return Err(PuntReason::Mtu);
     }
@@ -44,16 +48,16 @@ pub(crate) fn forward(
     }
     rewrite::stamp(hit, &arrival, packet, &way, skb.segments());
     count(Counter::Translated);
+    if way.outwards {
+        skb.set_mark(OUT_MARK);
+    }
     Ok(skb.redirect_out(way.hop.ifindex))
 }
 
 #[inline(always)]
 fn rewrite(skb: Skb<'_>, arrival: &Arrival, packet: &Packet, way: &Way) -> Option<()> {
     let length = u32::from(packet.header.total_length());
-    if arrival.segment == 0 && arrival.length > length {
-        // What fills a short frame up is no part of the packet, and nobody else's to see.
-        skb.truncate(arrival.start as u32 + length)?;
-    }
+    skb.trim(arrival.start as u32 + length)?;
     checksum(skb, arrival.start, way)?;
     rewrite::headers(skb, arrival.start, packet, way)?;
     if way.hop.layer3 {

@@ -15,14 +15,14 @@
 
 use aya_ebpf::bindings::xdp_action::XDP_PASS;
 use aya_ebpf::programs::XdpContext;
-use masq_flow::maps::Counter;
+use masq_flow::maps::{Counter, InterfaceFlags};
 use masq_wire::ethernet::{ETHERTYPE_IPV4, HEADER_LEN};
 use zerocopy::network_endian::U16;
 
 use crate::bytes::Bytes;
 use crate::counters::count;
 use crate::fast::{self, Arrival};
-use crate::{maps, parse, rewrite, table};
+use crate::{host, maps, parse, rewrite, table};
 
 /// Frames are filled up to this length (IEEE 802.3, without checksum).
 pub(crate) const SHORTEST_FRAME: usize = 60;
@@ -67,12 +67,17 @@ fn forward(ctx: &XdpContext) -> Option<u32> {
     }
     // SAFETY: the kernel passes a valid context; the verifier turns this into a checked load.
     let ifindex = unsafe { (*ctx.ctx).ingress_ifindex };
-    if !maps::interface(ifindex)?.is_addressed_by(frame.read(0)?) {
+    let interface = maps::interface(ifindex)?;
+    let closed = interface.flags & InterfaceFlags::CLOSED.bits() != 0;
+    if closed || !interface.is_addressed_by(frame.read(0)?) {
         return None;
     }
     let header = table::header()?;
     let packet = parse::packet(frame, HEADER_LEN)?;
     let hit = table::find(header, &packet)?;
+    if host::has_flow_of(&hit, &packet) {
+        return None;
+    }
     let length = frame.end.wrapping_sub(frame.start);
     let arrival = Arrival {
         ifindex,

@@ -30,7 +30,8 @@ pub struct Header {
     base: Word32,
     buckets: Word32,
     slots: Word32,
-    reserved: Word32,
+    /// 1 once the programs have noted a flow of the host's, until the daemon finds none any more.
+    pub(crate) host_flows: Word32,
     /// What the programs know of the time, written by them; the daemon says how long a tick is.
     pub clock: Clock,
     /// The keys of the index's hash.
@@ -43,9 +44,13 @@ pub struct Header {
     record_size: Word32,
     bucket_size: Word32,
     rest: [Word32; 11],
+    /// When the worker was last seen at work, in nanoseconds of `CLOCK_MONOTONIC`.
+    beat: Word64,
+    /// Kept for what is opened without the engine, for copies and for logs.
+    kept: [Word64; 15],
 }
 
-const _: () = assert!(size_of::<Header>() == 384);
+const _: () = assert!(size_of::<Header>() == 512);
 
 #[derive(Default, FromBytes, IntoBytes)]
 #[repr(C)]
@@ -75,7 +80,7 @@ impl Header {
     /// "masqflow".
     const MAGIC: u64 = u64::from_le_bytes(*b"masqflow");
     /// Raised whenever the meaning of any word of the table changes.
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     /// How far the index has grown.
     #[inline(always)]
@@ -88,6 +93,31 @@ impl Header {
     #[inline(always)]
     pub(crate) fn place(&self, key: &impl Key) -> Place {
         Place::new(key.hash(&self.keys), self.extent())
+    }
+
+    /// Whether the programs have noted any flow of the host's ([`crate::maps::HOST_FLOWS`]).
+    #[inline(always)]
+    #[must_use]
+    pub fn has_host_flows(&self) -> bool {
+        self.host_flows.load() != 0
+    }
+
+    /// Says whether there may be any.
+    #[inline(always)]
+    pub fn set_host_flows(&self, any: bool) {
+        self.host_flows.store(u32::from(any));
+    }
+
+    /// When the worker was last seen at work, in nanoseconds of `CLOCK_MONOTONIC`; 0 if never.
+    #[inline(always)]
+    #[must_use]
+    pub fn beat(&self) -> u64 {
+        self.beat.load()
+    }
+
+    /// Says that the worker is at work.
+    pub fn set_beat(&self, now_ns: u64) {
+        self.beat.store(now_ns);
     }
 
     /// The fast path leaves sessions of an earlier epoch to the engine.
@@ -172,6 +202,9 @@ impl Header {
         self.min_epoch.store(0);
         self.set_extent(Extent::of(layout.buckets));
         self.clock.set_tick(0);
+        self.host_flows.store(0);
+        self.beat.store(0);
+        self.kept.iter().for_each(|word| word.store(0));
         self.keys.draw(secret);
         self.counts.clear();
         self.retired.clear();
@@ -388,9 +421,9 @@ mod tests {
         assert_eq!(header.check(other), wrong);
         header.record_size.store(256);
         assert!(matches!(header.check(layout), Err(HeaderError::Sizes { .. })));
-        for found in [0, 2, 4] {
+        for found in [0, 3, 5] {
             header.version.store(found);
-            assert_eq!(header.check(layout), Err(HeaderError::Version { found, known: 3 }));
+            assert_eq!(header.check(layout), Err(HeaderError::Version { found, known: 4 }));
         }
         header.unformat();
         assert!(!header.is_formatted());

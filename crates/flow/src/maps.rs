@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::bucket::Bucket;
 use crate::bulk::{Burst, Outgoing};
 use crate::header::Header;
+use crate::key::Key4;
 use crate::nexthop::NextHop;
 use crate::owned::Owned;
 use crate::record::Record;
@@ -44,6 +45,14 @@ pub const XSKS: &str = "MASQ_XSKS";
 /// Who may still punt misses: source address as in a packet → [`TokenBucket`].
 pub const TOKENS: &str = "MASQ_TOKENS";
 
+/// The host's own flows and those of other translators on it: [`HostFlow`] → when a packet of it was
+/// last sent, in nanoseconds of `CLOCK_MONOTONIC`.
+pub const HOST_FLOWS: &str = "MASQ_HOSTFLOWS";
+/// The networks of the insides, by longest prefix: length and address as in a packet → interface.
+pub const NETWORKS: &str = "MASQ_NETWORKS";
+/// The interfaces of the host that the daemon has looked at, by number; the values mean nothing.
+pub const KNOWN: &str = "MASQ_KNOWN";
+
 /// What kind of map it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapKind {
@@ -53,6 +62,8 @@ pub enum MapKind {
     DevMapHash,
     /// `BPF_MAP_TYPE_HASH`.
     Hash,
+    /// `BPF_MAP_TYPE_LPM_TRIE`.
+    LpmTrie,
     /// `BPF_MAP_TYPE_LRU_HASH`.
     LruHash,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
@@ -79,7 +90,7 @@ pub struct MapSpec {
 }
 
 /// Every map there is.
-pub const ALL: [MapSpec; 15] = [
+pub const ALL: [MapSpec; 18] = [
     MapSpec::array::<Header>(HEADER, 1),
     MapSpec::array::<Record>(RECORDS, 0),
     MapSpec::array::<Bucket>(INDEX, 0),
@@ -90,22 +101,31 @@ pub const ALL: [MapSpec; 15] = [
     MapSpec::plain::<[u32; 2]>(DEVICES, MapKind::DevMapHash, INTERFACE_PLACES),
     MapSpec::plain::<Interface>(INTERFACES, MapKind::Array, INTERFACE_PLACES),
     MapSpec::plain::<Settings>(SETTINGS, MapKind::Array, 1),
-    MapSpec::plain::<u64>(DROPS, MapKind::PerCpuArray, EarlyDrop::ALL.len() as u32),
+    MapSpec::plain::<u64>(DROPS, MapKind::PerCpuArray, EarlyDrop::COUNT),
     MapSpec::plain::<u64>(COUNTERS, MapKind::PerCpuArray, Counter::COUNT),
     MapSpec::array::<Burst>(BURST, 1),
     MapSpec::array::<Outgoing>(OUTGOING, Burst::MOST),
     MapSpec::plain::<u32>(XSKS, MapKind::XskMap, MAX_QUEUES),
     MapSpec::plain::<TokenBucket>(TOKENS, MapKind::LruHash, MAX_SOURCES),
+    MapSpec::keyed::<HostFlow, u64>(HOST_FLOWS, MapKind::LruHash, MAX_HOST_FLOWS),
+    MapSpec::keyed::<[u32; 2], u32>(NETWORKS, MapKind::LpmTrie, MAX_NETWORKS),
+    MapSpec::plain::<u32>(KNOWN, MapKind::Hash, MAX_KNOWN),
 ];
 
 /// How many addresses the host may have.
-pub const MAX_ADDRESSES: u32 = 4096;
+pub const MAX_ADDRESSES: u32 = 131_072;
 /// How many interfaces masq may serve at most; how many places there are for them. A power of two.
 pub const INTERFACE_PLACES: u32 = 1024;
 /// How many queues the punt port may have.
 pub const MAX_QUEUES: u32 = 64;
 /// How many sources of misses are told apart.
 pub const MAX_SOURCES: u32 = 65_536;
+/// How many flows of the host are remembered; beyond that the one that was silent longest is forgotten.
+pub const MAX_HOST_FLOWS: u32 = 65_536;
+/// How many networks the insides may have.
+pub const MAX_NETWORKS: u32 = 16_384;
+/// How many interfaces the host may have.
+pub const MAX_KNOWN: u32 = 65_536;
 
 impl MapSpec {
     const fn array<T>(name: &'static str, max_entries: u32) -> Self {
@@ -113,8 +133,12 @@ impl MapSpec {
     }
 
     const fn plain<T>(name: &'static str, kind: MapKind, max_entries: u32) -> Self {
-        let value_size = size_of::<T>();
-        Self { name, kind, key_size: size_of::<u32>(), value_size, max_entries, mmapable: false }
+        Self::keyed::<u32, T>(name, kind, max_entries)
+    }
+
+    const fn keyed<K, T>(name: &'static str, kind: MapKind, max_entries: u32) -> Self {
+        let (key_size, value_size) = (size_of::<K>(), size_of::<T>());
+        Self { name, kind, key_size, value_size, max_entries, mmapable: false }
     }
 }
 
@@ -206,6 +230,8 @@ bitflags! {
         const LAYER3 = 1;
         /// XDP carries sessions whose packets arrive here, as far as it can.
         const XDP = 1 << 1;
+        /// It was served, and is called otherwise by now: only the host's own packets pass.
+        const CLOSED = 1 << 5;
     }
 }
 
@@ -223,9 +249,19 @@ pub struct Settings {
     pub miss_rate: u32,
     /// Misses that one source may punt at once.
     pub miss_burst: u32,
+    /// The daemon is away when its worker's last [beat](Header::beat) is older than this, in nanoseconds.
+    pub away_after_ns: u64,
+    /// Zero.
+    pub reserved: u64,
 }
 
-const _: () = assert!(size_of::<Settings>() == 16);
+const _: () = assert!(size_of::<Settings>() == 32);
+
+impl Settings {
+    /// What [`Settings::away_after_ns`] is: the worker beats at least every two seconds, and may be held
+    /// up for two more on a busy machine.
+    pub const AWAY_AFTER_NS: u64 = 5 * SECOND_NS;
+}
 
 bitflags! {
     /// What the programs do.
@@ -251,6 +287,8 @@ pub enum Counter {
     ReturnedLocal = 3,
     /// Translated by the XDP program.
     TranslatedXdp = 4,
+    /// Sent on between insides by the TC program, without a session.
+    Forwarded = 5,
 }
 
 impl Counter {
@@ -281,11 +319,15 @@ pub enum EarlyDrop {
     TooBig = 6,
     /// It is shorter than an IPv4 header.
     Truncated = 7,
+    /// The kernel would have sent it out of an outside with an inside source.
+    Leak = 8,
+    /// It came by an interface that was served and is called otherwise by now.
+    Closed = 9,
 }
 
 impl EarlyDrop {
     /// Every reason, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Headroom,
         Self::NextHop,
         Self::NoPuntPort,
@@ -294,7 +336,12 @@ impl EarlyDrop {
         Self::Stray,
         Self::TooBig,
         Self::Truncated,
+        Self::Leak,
+        Self::Closed,
     ];
+
+    /// How many places the counters have: pinned, so that a later program finds room in them.
+    pub const COUNT: u32 = 32;
 
     /// A name for counters and logs.
     #[must_use]
@@ -308,7 +355,44 @@ impl EarlyDrop {
             Self::Stray => "stray",
             Self::TooBig => "too-big",
             Self::Truncated => "truncated",
+            Self::Leak => "leak",
+            Self::Closed => "closed",
         }
+    }
+}
+
+/// A flow of the host, by the tuple that an answer to it arrives with, as it lies in the packet.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable,
+)]
+#[repr(C)]
+pub struct HostFlow {
+    /// The remote's address.
+    pub source: u32,
+    /// The host's.
+    pub destination: u32,
+    /// Both ports, as the first word of a UDP header; see [`Key4::ports`].
+    pub ports: u32,
+    /// The IP protocol.
+    pub protocol: u32,
+}
+
+impl HostFlow {
+    /// The flow whose answers arrive with this tuple.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answered_by(key: &Key4) -> Self {
+        let Key4 { source, destination, ports, protocol } = *key;
+        Self { source, destination, ports, protocol: protocol as u32 }
+    }
+
+    /// The flow that a packet with this tuple is of, when the host sends it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sent_with(key: &Key4) -> Self {
+        let Key4 { source, destination, ports, protocol } = *key;
+        let ports = ports.rotate_left(16);
+        Self { source: destination, destination: source, ports, protocol: protocol as u32 }
     }
 }
 
@@ -377,6 +461,16 @@ mod tests {
         for (number, drop) in (0..).zip(EarlyDrop::ALL) {
             assert_eq!(drop as u32, number);
         }
+        assert!(EarlyDrop::ALL.len() as u32 <= EarlyDrop::COUNT);
+    }
+
+    #[test]
+    fn what_the_host_sends_is_of_the_flow_that_the_answer_finds() {
+        let (here, there) = (0x0100_0a0a, 0x0200_0a0a);
+        let ports = |source, destination| crate::key::pack_ports(source, destination);
+        let sent = Key4 { source: here, destination: there, ports: ports(5000, 53), protocol: 17 };
+        let answer = Key4 { source: there, destination: here, ports: ports(53, 5000), ..sent };
+        assert_eq!(HostFlow::sent_with(&sent), HostFlow::answered_by(&answer));
     }
 
     #[test]

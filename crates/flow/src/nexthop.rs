@@ -19,6 +19,9 @@ impl NextHopId {
     /// No next hop is known: the packet takes the slow path.
     pub const NONE: Self = Self(0);
 
+    /// The kernel: the packet is left to it as it is, and it forwards it.
+    pub const HOST: Self = Self(0xffff);
+
     /// Whether a next hop is named.
     #[must_use]
     pub const fn is_some(self) -> bool {

@@ -27,6 +27,10 @@ use crate::order::Ticket;
 /// and let them pass, once.
 pub const LOCAL_MARK: u32 = 0x6d73_716c;
 
+/// The mark of packets that our programs send out of an outside: the program at its egress takes it off,
+/// and stops what has an inside source without it.
+pub const OUT_MARK: u32 = 0x6d73_716f;
+
 /// The header before a punted frame.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,

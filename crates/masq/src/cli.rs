@@ -60,6 +60,14 @@ pub(crate) enum Command {
     /// Have the running gateway read its configuration again
     Reload(Reload),
 
+    /// Let go of an interface that is closed since it was renamed: packets pass it as before masq
+    #[command(
+        after_help = "An interface that was inside or outside, and is called otherwise by now, stays \
+        closed until it is served again or released: nothing but the host's own packets passes it. \
+        `masq status` shows which are.\n\nExample: masq release eth7"
+    )]
+    Release(Release),
+
     /// Find out whether this kernel and host are fit to run masq, and what to do if not
     Doctor(Doctor),
 
@@ -183,6 +191,16 @@ pub(crate) struct Reload {
     /// Only say what would change and which sessions would end
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Release {
+    /// The interface, by its present name
+    #[arg(value_name = "IF")]
+    pub(crate) interface: String,
 
     #[command(flatten)]
     pub(crate) output: Output,

@@ -10,7 +10,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use masq_api::{
-    Error, FlowPage, FlowQuery, MappingPage, ReloadPlan, ReloadRequest, StatsView, Status,
+    Error, FlowPage, FlowQuery, MappingPage, ReleaseRequest, ReloadPlan, ReloadRequest, StatsView,
+    Status,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,6 +47,10 @@ impl Client {
 
     pub(crate) async fn reload(&self, request: ReloadRequest) -> Result<ReloadPlan> {
         self.ask(Method::POST, "/v1/reload", &request).await
+    }
+
+    pub(crate) async fn release(&self, request: ReleaseRequest) -> Result<Status> {
+        self.ask(Method::POST, "/v1/release", &request).await
     }
 
     pub(crate) async fn stop(&self) -> Result<Status> {

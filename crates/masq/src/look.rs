@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use anyhow::Result;
-use masq_api::{FlowPage, FlowQuery, MappingPage, ReloadRequest};
+use masq_api::{FlowPage, FlowQuery, MappingPage, ReleaseRequest, ReloadRequest};
 
 use crate::cli;
 use crate::client::Client;
@@ -141,6 +141,15 @@ pub(crate) async fn reload(client: &Client, reload: cli::Reload) -> Result<()> {
         output::pretty_json(&plan)
     } else {
         output::print(&view::reload::text(&plan))
+    }
+}
+
+pub(crate) async fn release(client: &Client, release: cli::Release) -> Result<()> {
+    let status = client.release(ReleaseRequest { interface: release.interface }).await?;
+    if release.output.json {
+        output::pretty_json(&status)
+    } else {
+        output::print(&view::status::text(&status))
     }
 }
 

@@ -56,6 +56,9 @@ fn dispatch(command: Command, instance: &str, socket: &Path) -> Result<()> {
         Command::Status(output) => ask(client, async |client| look::status(&client, output).await),
         Command::Check(check) => check::check(&check),
         Command::Reload(reload) => ask(client, async |client| look::reload(&client, reload).await),
+        Command::Release(release) => {
+            ask(client, async |client| look::release(&client, release).await)
+        }
         Command::Doctor(doctor) => doctor::doctor(&doctor, instance),
         Command::Demo(demo) => demo::demo(demo),
         Command::Detach(output) => detach::detach(output, instance, socket),

@@ -384,7 +384,8 @@ impl Kernel {
 
     fn give_back(&mut self, header: ReturnHeader, packet: &[u8]) -> Vec<u8> {
         let frame = [header.as_bytes(), &[8, 0], packet].concat();
-        let context = Context { mark: 0, ifindex: self.rig.lan.index, segment: 0, outside: false };
+        let context =
+            Context { ifindex: self.rig.lan.index, outside: false, ..Context::at(self.rig.lan) };
         self.rig.run_bare("masq_return", context, &frame).frame
     }
 }

@@ -15,10 +15,10 @@ impl<T: core::borrow::Borrow<MapData>> Interfaces<T> {
         Self(map)
     }
 
-    /// The numbers of those that were entered.
-    pub(crate) fn entered(&self) -> Vec<u32> {
+    /// Those that were entered.
+    pub(crate) fn entered(&self) -> Vec<Interface> {
         let all = (0..INTERFACE_PLACES).filter_map(|place| self.at(place).ok());
-        all.map(|interface| interface.index).filter(|index| *index != 0).collect()
+        all.filter(|interface| interface.index != 0).collect()
     }
 
     fn at(&self, place: u32) -> Result<Interface, MapError> {

@@ -7,9 +7,11 @@
 //! finds the pins of its predecessor, takes the maps over if they are laid out as it wants them, and
 //! puts its own programs in the place of the old ones, without an instant in which none is attached.
 //!
-//! From Linux 6.6 on programs are attached by tcx links, before all others. Older kernels get a
-//! clsact filter of fixed priority and handle, which stays without a pin.
+//! From Linux 6.6 on programs are attached by tcx links. Older kernels get clsact filters of fixed
+//! priority and handle, which stay without a pin ([`Hook`]).
 
+mod entries;
+mod hook;
 mod interfaces;
 mod pins;
 mod xdp;
@@ -22,16 +24,17 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, XskMap};
+use aya::maps::{Map, XskMap};
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::programs::XdpAttachType;
-use masq_flow::maps::{self, Counter, EarlyDrop, Interface, Settings};
+use masq_flow::maps;
 use masq_flow::owned::Owned;
 use masq_flow::{Burst, Layout, Memory, NextHop, Outgoing, Region};
 
+pub use entries::ProgramCounts;
+pub(crate) use hook::Hook;
 pub(crate) use interfaces::Interfaces;
 pub(crate) use pins::Pins;
 
@@ -173,7 +176,7 @@ impl Programs {
             loader.map_pin_path(spec.name, pins.map(spec.name));
         }
         let mut ebpf = loader.load(OBJECT).map_err(|error| AttachError::Load(error.into()))?;
-        for program in [INGRESS, RETURN] {
+        for program in [Hook::Egress.program(), Hook::Ingress.program(), RETURN] {
             classifier(&mut ebpf, program)
                 .and_then(|loaded| undisturbed(|| loaded.load()))
                 .map_err(|source| AttachError::Program { program, source: source.into() })?;
@@ -222,24 +225,25 @@ impl Programs {
         let Ok((_, attached)) = SchedClassifier::query_tcx(name, TcAttachType::Ingress) else {
             return false;
         };
-        let pinned = PinnedLink::from_pin(self.pins.ingress(index))
+        let pinned = PinnedLink::from_pin(self.pins.link(Hook::Ingress, index))
             .ok()
             .and_then(|link| Some(FdLink::from(link).info().ok()?.program_id()));
         // Where a pin was removed a moment ago, the program itself may still be there.
-        let loaded = self.ebpf.program(INGRESS).and_then(|program| {
+        let loaded = self.ebpf.program(Hook::Ingress.program()).and_then(|program| {
             let program: &SchedClassifier = program.try_into().ok()?;
             Some(program.info().ok()?.id())
         });
         let is_own = |id| [pinned, loaded].contains(&Some(id));
-        attached
-            .iter()
-            .any(|program| program.name_as_str() == Some(INGRESS) && !is_own(program.id()))
+        attached.iter().any(|program| {
+            program.name_as_str() == Some(Hook::Ingress.program()) && !is_own(program.id())
+        })
     }
 
-    /// Attaches `masq_ingress` to an interface, or replaces what a predecessor attached there.
+    /// Attaches a program to an interface that is served, or replaces what a predecessor attached there.
     /// `known` says that an instance of this name attached a filter there before.
-    pub(crate) fn attach_ingress(
+    pub(crate) fn attach(
         &mut self,
+        hook: Hook,
         index: u32,
         name: &str,
         known: bool,
@@ -250,23 +254,23 @@ impl Programs {
         if !is_called_so() {
             return Err(renamed());
         }
-        let pin = self.pins.ingress(index);
-        let attached = self.attach_classifier(INGRESS, name, &pin, known);
+        let pin = self.pins.link(hook, index);
+        let attached = self.attach_classifier(hook.program(), hook, name, &pin, known);
         if is_called_so() {
             return attached;
         }
         if attached.is_ok() {
             // By its own name: what is called `name` by now may be served, and keeps its filter.
-            self.detach_ingress(index, sys::interface_name(index).as_deref());
+            self.detach(hook, index, sys::interface_name(index).as_deref());
         }
         Err(renamed())
     }
 
-    /// Attaches a program where packets arrive. `known` says that whatever filter is there is a
-    /// predecessor's.
+    /// Attaches a program at a hook. `known` says that whatever filter is there is a predecessor's.
     fn attach_classifier(
         &mut self,
         program: &'static str,
+        hook: Hook,
         interface: &str,
         pin: &Path,
         known: bool,
@@ -276,19 +280,19 @@ impl Programs {
             .map_err(Into::into)
             .and_then(|loaded| {
                 if tcx {
-                    attach_tcx(loaded, interface, pin)
+                    hook.attach_tcx(loaded, interface, pin)
                 } else {
-                    attach_clsact(loaded, interface, known)
+                    hook.attach_clsact(loaded, interface, known)
                 }
             })
             .map_err(failed(program, interface))
     }
 
-    /// Removes `masq_ingress` from an interface, which may be gone already.
-    pub(crate) fn detach_ingress(&self, index: u32, name: Option<&str>) {
-        let _ = std::fs::remove_file(self.pins.ingress(index));
+    /// Removes a program from an interface, which may be gone already.
+    pub(crate) fn detach(&self, hook: Hook, index: u32, name: Option<&str>) {
+        let _ = std::fs::remove_file(self.pins.link(hook, index));
         if let (false, Some(name)) = (self.tcx, name) {
-            detach_clsact(name);
+            hook.detach_clsact(name);
         }
     }
 
@@ -307,8 +311,8 @@ impl Programs {
             .map_err(failed(program, far.1))?;
         // The pair is masq's own, so whatever filter is there is a predecessor's.
         let (near_pin, far_pin) = (self.pins.returning(), self.pins.passed());
-        self.attach_classifier(RETURN, near, &near_pin, true)?;
-        self.attach_classifier(RETURN, far.1, &far_pin, true)
+        self.attach_classifier(RETURN, Hook::Ingress, near, &near_pin, true)?;
+        self.attach_classifier(RETURN, Hook::Ingress, far.1, &far_pin, true)
     }
 
     /// Sending in bulk past the punt port, where the kernel has what it takes.
@@ -329,78 +333,6 @@ impl Programs {
             .map_err(unusable(maps::XSKS))
     }
 
-    /// Tells the programs what to do.
-    pub(crate) fn set_settings(&mut self, settings: &Settings) -> Result<(), AttachError> {
-        let bytes: [u8; size_of::<Settings>()] = zerocopy::transmute!(*settings);
-        let map = self.map_mut(maps::SETTINGS)?;
-        Array::<_, [u8; size_of::<Settings>()]>::try_from(map)
-            .and_then(|mut map| map.set(0, bytes, 0))
-            .map_err(unusable(maps::SETTINGS))
-    }
-
-    /// Enters or removes an interface.
-    pub(crate) fn set_interface(
-        &mut self,
-        index: u32,
-        interface: Option<&Interface>,
-    ) -> Result<(), AttachError> {
-        let mut served = self.interfaces()?;
-        let done = match interface {
-            Some(interface) => served.enter(&Interface { index, ..*interface }),
-            None => served.remove(index).map(|()| true),
-        };
-        if done.map_err(unusable(maps::INTERFACES))? {
-            return Ok(());
-        }
-        Err(AttachError::NoPlace { index })
-    }
-
-    fn interfaces(&mut self) -> Result<Interfaces<&mut MapData>, AttachError> {
-        let map = self.map_mut(maps::INTERFACES)?;
-        Array::try_from(map).map(Interfaces::new).map_err(unusable(maps::INTERFACES))
-    }
-
-    /// Enters or removes an address of the host.
-    pub(crate) fn set_address(
-        &mut self,
-        address: core::net::Ipv4Addr,
-        flags: Option<maps::AddressFlags>,
-    ) -> Result<(), AttachError> {
-        let key = u32::from_ne_bytes(address.octets());
-        let map = self.map_mut(maps::ADDRESSES)?;
-        let set = |mut map: HashMap<&mut MapData, u32, u32>| match flags {
-            Some(flags) => map.insert(key, flags.bits(), 0),
-            None => absent_is_fine(map.remove(&key)),
-        };
-        HashMap::try_from(map).and_then(set).map_err(unusable(maps::ADDRESSES))
-    }
-
-    /// The interfaces and addresses that a predecessor entered.
-    pub(crate) fn entered(&self) -> (Vec<u32>, Vec<core::net::Ipv4Addr>) {
-        let interfaces = self.ebpf.map(maps::INTERFACES);
-        let interfaces = interfaces.and_then(|map| Array::try_from(map).ok());
-        let interfaces = interfaces.map(|map| Interfaces::new(map).entered());
-        let addresses = self.ebpf.map(maps::ADDRESSES).and_then(|map| {
-            let map: HashMap<_, u32, u32> = map.try_into().ok()?;
-            let address = |key: u32| key.to_ne_bytes().into();
-            Some(map.keys().flatten().map(address).collect())
-        });
-        (interfaces.unwrap_or_default(), addresses.unwrap_or_default())
-    }
-
-    /// What the programs counted.
-    pub(crate) fn counts(&self) -> ProgramCounts {
-        let sums = |name, length: u32| -> Vec<u64> {
-            let map = self.ebpf.map(name).and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
-            let Some(map) = map else { return vec![0; length as usize] };
-            (0..length).map(|i| map.get(&i, 0).map_or(0, |cpus| cpus.iter().sum())).collect()
-        };
-        ProgramCounts {
-            counters: sums(maps::COUNTERS, Counter::COUNT),
-            drops: sums(maps::DROPS, EarlyDrop::ALL.len() as u32),
-        }
-    }
-
     fn region<T>(&self, name: &'static str, length: u32) -> Result<Region<T>, AttachError>
     where
         T: zerocopy::FromBytes + Sync,
@@ -417,82 +349,14 @@ impl Programs {
     }
 }
 
-/// What the programs counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProgramCounts {
-    /// By [`Counter`].
-    pub counters: Vec<u64>,
-    /// By [`EarlyDrop`].
-    pub drops: Vec<u64>,
-}
-
-/// Removes the filter that [`Attachment::Clsact`] left on an interface.
-pub(crate) fn detach_clsact(name: &str) {
-    let handle = TcHandle::from(HANDLE);
-    if let Ok(link) =
-        SchedClassifierLink::attached(name, TcAttachType::Ingress, PRIORITY, handle, None)
-    {
-        // Dropping the link detaches it; a filter that is gone already is what is wanted.
-        drop(link);
-    }
-}
-
 /// Whether the kernel has tcx links.
 pub(crate) fn has_tcx() -> bool {
     // The loopback interface is in every namespace.
     SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok()
 }
 
+/// What went wrong, whichever library says so.
 type Failure = Box<dyn core::error::Error + Send + Sync>;
-
-fn attach_tcx(program: &mut SchedClassifier, name: &str, pin: &Path) -> Result<(), Failure> {
-    if let Ok(old) = PinnedLink::from_pin(pin) {
-        let link = FdLink::from(old);
-        if is_live(&link, name) {
-            let id = program.attach_to_link(link.try_into()?)?;
-            program.take_link(id)?;
-            return Ok(());
-        }
-        // Its interface is gone; the number has been given to another.
-        std::fs::remove_file(pin)?;
-    }
-    let first = || TcAttachOptions::TcxOrder(LinkOrder::first());
-    let id = when_free(|| program.attach_with_options(name, TcAttachType::Ingress, first()))?;
-    let link: FdLink = program.take_link(id)?.try_into()?;
-    link.pin(pin)?;
-    Ok(())
-}
-
-/// Whether the link still holds a program on the interface.
-fn is_live(link: &FdLink, name: &str) -> bool {
-    let Ok((_, attached)) = SchedClassifier::query_tcx(name, TcAttachType::Ingress) else {
-        return false;
-    };
-    link.info().is_ok_and(|info| attached.iter().any(|found| found.id() == info.program_id()))
-}
-
-fn attach_clsact(program: &mut SchedClassifier, name: &str, known: bool) -> Result<(), Failure> {
-    let handle = TcHandle::from(HANDLE);
-    if known {
-        let old =
-            SchedClassifierLink::attached(name, TcAttachType::Ingress, PRIORITY, handle, None);
-        if let Ok(id) = program.attach_to_link(old?) {
-            // The link would detach the filter when dropped.
-            core::mem::forget(program.take_link(id)?);
-            return Ok(());
-        }
-    }
-    // It is there already, or the next step fails for the same reason.
-    let _ = tc::qdisc_add_clsact(name);
-    let options = NlOptions { priority: PRIORITY, handle, classid: None };
-    let id = program.attach_with_options(
-        name,
-        TcAttachType::Ingress,
-        TcAttachOptions::Netlink(options),
-    )?;
-    core::mem::forget(program.take_link(id)?);
-    Ok(())
-}
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)?.try_into()
@@ -552,7 +416,6 @@ fn absent_is_fine(removed: Result<(), aya::maps::MapError>) -> Result<(), aya::m
 }
 
 /// The names of the programs in the object.
-const INGRESS: &str = "masq_ingress";
 const RETURN: &str = "masq_return";
 const PUNT: &str = "masq_punt_xdp";
 const BULK: &str = "masq_bulk_xdp";
@@ -562,10 +425,6 @@ const LOAD_TRIES: usize = 10;
 
 /// How long a place may take to become free.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Where the clsact filter is: before all others, under a handle that says "mq".
-const PRIORITY: u16 = 1;
-const HANDLE: u32 = 0x6d71;
 
 /// The eBPF programs, built by `cargo xtask ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("MASQ_EBPF_OBJECT_PATH"));

@@ -3,6 +3,7 @@
 //! ```text
 //! <run>/bpf/<instance>/MASQ_…         the maps, by name
 //!                      ingress-<n>    the link of `masq_ingress` on interface number n
+//!                      egress-<n>     that of `masq_egress`
 //!                      xdp-<n>        the link of `masq_xdp` there
 //!                      return         the link of `masq_return` on the punt port's near end
 //!                      passed         that on its far end
@@ -17,6 +18,7 @@ use aya::maps::{MapInfo, MapType};
 use masq_flow::Layout;
 use masq_flow::maps::{self, MapKind, MapSpec};
 
+use super::Hook;
 use crate::bpffs::BpffsError;
 
 /// Where an instance's pins are.
@@ -52,9 +54,13 @@ impl Pins {
         self.directory.join(name)
     }
 
-    /// The pin of the link on an interface.
-    pub(crate) fn ingress(&self, index: u32) -> PathBuf {
-        self.directory.join(format!("{INGRESS}{index}"))
+    /// The pin of the link at a hook of an interface.
+    pub(crate) fn link(&self, hook: Hook, index: u32) -> PathBuf {
+        let hook = match hook {
+            Hook::Egress => "egress",
+            Hook::Ingress => "ingress",
+        };
+        self.directory.join(format!("{hook}-{index}"))
     }
 
     /// The pin of the XDP link on an interface.
@@ -166,6 +172,7 @@ fn is_like(info: &MapInfo, spec: &MapSpec, layout: Layout) -> bool {
         MapKind::Array => MapType::Array,
         MapKind::DevMapHash => MapType::DevMapHash,
         MapKind::Hash => MapType::Hash,
+        MapKind::LpmTrie => MapType::LpmTrie,
         MapKind::LruHash => MapType::LruHash,
         MapKind::PerCpuArray => MapType::PerCpuArray,
         MapKind::XskMap => MapType::XskMap,
@@ -180,5 +187,3 @@ fn is_map(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| maps::ALL.iter().any(|spec| spec.name == name))
 }
-
-const INGRESS: &str = "ingress-";

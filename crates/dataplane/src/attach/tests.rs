@@ -4,9 +4,11 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::net::UdpSocket;
 
+use aya::programs::LinkOrder;
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions};
 use masq_core::{Route, RouteQuery, Routes as _};
 use masq_flow::index::Source as _;
-use masq_flow::maps::{AddressFlags, Role};
+use masq_flow::maps::{AddressFlags, Interface, Role, Settings};
 use masq_flow::owned::Shared;
 use masq_flow::punt::Return;
 use masq_flow::{Direction, NextHopId, PerDirection, Session};
@@ -45,7 +47,7 @@ impl Programs {
             }
             Attachment::Auto | Attachment::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
         };
-        let program = classifier(&mut self.ebpf, INGRESS).unwrap();
+        let program = classifier(&mut self.ebpf, Hook::Ingress.program()).unwrap();
         let id = program.attach_with_options(name, TcAttachType::Egress, options).unwrap();
         program.take_link(id).unwrap()
     }
@@ -85,7 +87,9 @@ impl Simple {
         programs.set_socket(&port).unwrap();
         let bulk = programs.bulk(far, &memory);
         port.set_bulk(bulk.expect("this kernel has all that sending in bulk takes"));
-        let settings = Settings { punt_ifindex: near, ..Settings::default() };
+        // Nobody beats here.
+        let away_after_ns = u64::MAX;
+        let settings = Settings { punt_ifindex: near, away_after_ns, ..Settings::default() };
         programs.set_settings(&settings).unwrap();
         for (name, role) in [("lan", Role::Inside), ("wan", Role::Outside)] {
             let link = mirror.links().named(name).unwrap();
@@ -106,7 +110,7 @@ impl Simple {
         // A ping's identifier is the number of its process, which may be a low one.
         memory.owned[0].set_ports(Shared::Icmp, 0..=65_535, true);
         for name in ["lan", "wan"] {
-            programs.attach_ingress(index(name), name, false).unwrap();
+            programs.attach(Hook::Ingress, index(name), name, false).unwrap();
         }
         let router = Router::new(netlink.picture().unwrap(), 1024);
         Self { programs, memory, port, netlink, router }
@@ -381,11 +385,11 @@ fn clsact_serves_where_tcx_is_missing() {
         let mut gateway = Simple::start(Attachment::Clsact);
         gateway.serve("ip netns exec inside ping -c 3 -i 0.2 -w 20 203.0.113.178");
         let lan = gateway.router.mirror().links().named("lan").unwrap().index;
-        gateway.programs.attach_ingress(lan, "lan", true).unwrap();
+        gateway.programs.attach(Hook::Ingress, lan, "lan", true).unwrap();
         let filters = run("tc filter show dev lan ingress");
         assert_eq!(filters.matches("handle 0x6d71").count(), 1, "{filters}");
         gateway.serve("ip netns exec inside ping -c 1 -W 1 203.0.113.178");
-        gateway.programs.detach_ingress(lan, Some("lan"));
+        gateway.programs.detach(Hook::Ingress, lan, Some("lan"));
         assert_eq!(run("tc filter show dev lan ingress").trim(), "");
     });
 }
@@ -404,7 +408,7 @@ fn a_successor_takes_over_links_and_maps() {
 
         let mut second = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
         assert!(!second.is_claimed(lan, "lan"));
-        second.attach_ingress(lan, "lan", true).unwrap();
+        second.attach(Hook::Ingress, lan, "lan", true).unwrap();
         let after = attached();
         assert_eq!(after.len(), 1);
         assert_ne!(before[0].id(), after[0].id(), "the program is the successor's");
@@ -429,12 +433,15 @@ fn interfaces_whose_numbers_share_places_are_told_apart_until_there_is_none() {
         }
         let full = programs.set_interface(like(Interface::CHOICES), Some(&served));
         assert!(matches!(full, Err(AttachError::NoPlace { .. })), "{full:?}");
-        let mut entered = programs.entered().0;
+        let numbers = |programs: &Programs| -> Vec<u32> {
+            programs.entered().0.iter().map(|interface| interface.index).collect()
+        };
+        let mut entered = numbers(&programs);
         entered.sort_unstable();
         assert_eq!(entered, (0..Interface::CHOICES).map(like).collect::<Vec<_>>());
 
         programs.set_interface(like(3), None).unwrap();
-        assert!(!programs.entered().0.contains(&like(3)));
+        assert!(!numbers(&programs).contains(&like(3)));
         programs.set_interface(like(Interface::CHOICES), Some(&served)).unwrap();
     });
 }
@@ -475,12 +482,12 @@ fn a_link_left_on_a_vanished_interface_is_replaced() {
         let index =
             || Netlink::open().unwrap().picture().unwrap().links().named("uplink").unwrap().index;
         let first = index();
-        programs.attach_ingress(first, "uplink", false).unwrap();
+        programs.attach(Hook::Ingress, first, "uplink", false).unwrap();
         run_all("ip link del uplink");
         // The number is given to another interface before masq notices.
         run(&format!("ip link add uplink index {first} type bridge"));
         assert_eq!(index(), first);
-        programs.attach_ingress(first, "uplink", true).unwrap();
+        programs.attach(Hook::Ingress, first, "uplink", true).unwrap();
         let (_, attached) = SchedClassifier::query_tcx("uplink", TcAttachType::Ingress).unwrap();
         assert_eq!(attached.len(), 1);
     });
@@ -494,7 +501,7 @@ fn an_interface_that_has_the_name_of_another_by_now_is_left_alone() {
         run_all("ip link set uplink name old\n ip link set spare name uplink");
         for attachment in [Attachment::Tcx, Attachment::Clsact] {
             let mut programs = Programs::load(pins(), layout(), attachment).unwrap();
-            let error = programs.attach_ingress(index, "uplink", false).unwrap_err();
+            let error = programs.attach(Hook::Ingress, index, "uplink", false).unwrap_err();
             assert!(matches!(error, AttachError::Renamed { .. }), "{error}");
             for name in ["old", "uplink"] {
                 let attached = SchedClassifier::query_tcx(name, TcAttachType::Ingress).unwrap().1;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use masq_flow::maps::{Interface, Settings, SettingsFlags};
+use masq_flow::maps::{Settings, SettingsFlags};
 
 use super::{FastPath, Served, Way};
 use crate::clock;
 use crate::control::{Chain, Control};
+use crate::interfaces::Attached;
 use crate::options::Configuration;
 
 impl Control {
@@ -41,13 +42,15 @@ impl Control {
     }
 }
 
-/// The interfaces with the program.
+/// The interfaces that are served.
 fn served<'a>(
-    attached: &'a BTreeMap<u32, (String, Interface)>,
+    attached: &'a BTreeMap<u32, Attached>,
     configuration: &dyn Configuration,
 ) -> Vec<Served<'a>> {
-    let served = |(index, (name, _)): (&u32, &'a (String, Interface))| {
-        Some(Served { index: *index, name, side: configuration.side(name)? })
+    let served = |(index, attached): (&u32, &'a Attached)| {
+        let (name, closed) = (&attached.name, attached.is_closed());
+        let side = configuration.side(name).filter(|_| !closed)?;
+        Some(Served { index: *index, name, side })
     };
     attached.iter().filter_map(served).collect()
 }

@@ -7,7 +7,7 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 
 use super::choice::Occupant;
 use super::{Facts, Served};
-use crate::attach::Pins;
+use crate::attach::{Hook, Pins};
 use crate::doctor::netfilter;
 use crate::netlink::{Disciplines, Netlink, XdpFeatureWatch};
 use crate::routes::{Link, Links};
@@ -93,10 +93,12 @@ impl Surveyor {
     }
 }
 
-/// Whether programs judge what leaves by the interface, without clsact.
+/// Whether programs of others judge what leaves by the interface, without clsact. Ours has nothing to say
+/// about what XDP redirects, which is ours.
 fn has_tcx(interface: &str) -> bool {
+    let own = Some(Hook::Egress.program());
     let programs = SchedClassifier::query_tcx(interface, TcAttachType::Egress);
-    programs.is_ok_and(|(_, programs)| !programs.is_empty())
+    programs.is_ok_and(|(_, programs)| programs.iter().any(|found| found.name_as_str() != own))
 }
 
 fn program_name(id: u32) -> String {

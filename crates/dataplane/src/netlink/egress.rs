@@ -11,6 +11,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
 use super::{Netlink, NetlinkError};
+use crate::attach::Hook;
 
 /// The queueing disciplines of an interface, as far as they matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,14 +46,17 @@ impl Netlink {
         Ok(found)
     }
 
-    /// Whether clsact has filters for what leaves by an interface.
+    /// Whether clsact has filters for what leaves by an interface, beside our own.
     pub(crate) fn has_egress_filters(&mut self, index: u32) -> Result<bool, NetlinkError> {
         let mut found = false;
         let mut message = TcMessage::with_index(index as i32);
         message.header.parent = EGRESS;
         let question = RouteNetlinkMessage::GetTrafficFilter(message);
         self.exchange(question, NLM_F_DUMP, |_, message| {
-            found |= matches!(message, RouteNetlinkMessage::NewTrafficFilter(_));
+            let RouteNetlinkMessage::NewTrafficFilter(message) = message else { return };
+            let own = u32::from(message.header.handle) == Hook::HANDLE;
+            // Before the filters of a priority the kernel tells of the priority itself.
+            found |= !own && u32::from(message.header.handle) != 0;
         })
         .map_err(|source| NetlinkError { request: "listing filters", source })?;
         Ok(found)

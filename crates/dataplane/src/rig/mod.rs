@@ -6,7 +6,7 @@
 //!                                      198.51.100.1: an address that is masq's alone
 //! ```
 //!
-//! Masq owns TCP and UDP ports 40000 to 49999, ICMP identifiers below 30000, and GRE.
+//! Masq owns TCP and UDP ports 40000 to 49999, ICMP identifiers below 30000, and GRE. A worker is there.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
@@ -15,16 +15,18 @@ mod place;
 
 use core::net::Ipv4Addr;
 use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aya::maps::{Array, DevMapHash, HashMap, Map, PerCpuArray};
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, DevMapHash, HashMap, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::{
     Program, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp, XdpMode,
 };
 use aya::{Ebpf, EbpfLoader, Pod};
 use masq_flow::key::pack_v4;
 use masq_flow::maps::{
-    self, AddressFlags, Counter, EarlyDrop, Interface, InterfaceFlags, Settings, SettingsFlags,
+    self, AddressFlags, Counter, EarlyDrop, HostFlow, Interface, InterfaceFlags, Settings,
+    SettingsFlags,
 };
 use masq_flow::owned::{Owned, Shared};
 use masq_flow::punt::PuntReason;
@@ -58,6 +60,8 @@ pub struct Rig {
     pub owned: Region<Owned>,
     layout: Layout,
     punt_port: u32,
+    /// What the programs take for a worker's socket.
+    worker: Option<OwnedFd>,
 }
 
 impl Rig {
@@ -71,7 +75,7 @@ impl Rig {
             .map_max_entries(maps::INDEX, layout.buckets)
             .load(OBJECT)
             .unwrap();
-        for name in ["masq_ingress", "masq_return"] {
+        for name in ["masq_egress", "masq_ingress", "masq_return"] {
             load(|| classifier(&mut ebpf, name).load());
         }
         for name in ["masq_bulk_xdp", "masq_punt_xdp", "masq_xdp"] {
@@ -86,8 +90,10 @@ impl Rig {
         let next_hops = region(&ebpf, maps::NEXT_HOPS, NextHop::COUNT);
         let owned = region(&ebpf, maps::OWNED, 1);
         let punt_port = PUNT_PORT;
-        let mut rig = Self { ebpf, lan, wan, memory, next_hops, owned, layout, punt_port };
+        let mut rig =
+            Self { ebpf, lan, wan, memory, next_hops, owned, layout, punt_port, worker: None };
         rig.describe();
+        rig.set_worker(true);
         rig
     }
 
@@ -107,7 +113,9 @@ impl Rig {
         }
         for port in [self.lan, self.wan] {
             self.set_interface(&port, InterfaceFlags::empty());
+            self.set_known(port.index);
         }
+        self.set_network(WORKSTATION, 24, self.lan.index);
         for (id, port, state) in [
             (TO_WORKSTATION, self.lan, NextHopState::Ready),
             (TO_SERVER, self.wan, NextHopState::Ready),
@@ -128,6 +136,58 @@ impl Rig {
     #[must_use]
     pub const fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Has a worker at the punt port, or none: its socket is gone then, as when it ends.
+    pub fn set_worker(&mut self, there: bool) {
+        use rustix::net::{AddressFamily, SocketType, socket};
+        self.worker = there.then(|| socket(AddressFamily::XDP, SocketType::RAW, None).unwrap());
+        if let Some(socket) = &self.worker {
+            let mut sockets = XskMap::try_from(self.ebpf.map_mut(maps::XSKS).unwrap()).unwrap();
+            sockets.set(0, socket.as_raw_fd(), 0).unwrap();
+        }
+    }
+
+    /// Says that a network is inside, behind a port.
+    pub fn set_network(&mut self, address: Ipv4Addr, length: u32, port: u32) {
+        let map = self.ebpf.map_mut(maps::NETWORKS).unwrap();
+        let mut networks = LpmTrie::<_, u32, u32>::try_from(map).unwrap();
+        networks.insert(&Key::new(length, pack_v4(address)), port, 0).unwrap();
+    }
+
+    /// Says that the daemon has looked at an interface.
+    pub fn set_known(&mut self, index: u32) {
+        self.put(maps::KNOWN, index, 0_u32);
+    }
+
+    /// The flows of the host that the programs have noted.
+    #[must_use]
+    pub fn host_flows(&self) -> Vec<HostFlow> {
+        let map = self.ebpf.map(maps::HOST_FLOWS).unwrap();
+        let map = HashMap::<&MapData, [u32; 4], u64>::try_from(map).unwrap();
+        map.keys().map(|key| transmute!(key.unwrap())).collect()
+    }
+
+    /// Forgets them, and every hint.
+    pub fn forget_host_flows(&mut self) {
+        let keys = self.host_flows();
+        let map = self.ebpf.map_mut(maps::HOST_FLOWS).unwrap();
+        let mut map = HashMap::<_, [u32; 4], u64>::try_from(map).unwrap();
+        keys.iter().for_each(|key| map.remove(&transmute!(*key)).unwrap());
+        self.owned[0].set_hints([]);
+        self.memory.header().set_host_flows(false);
+    }
+
+    /// Has a packet leave by an interface; whether it does, and with which mark.
+    pub fn leave(&mut self, context: Context, frame: &[u8]) -> (Option<EarlyDrop>, u32) {
+        let before = self.counts();
+        let ran = self.run_bare("masq_egress", context, frame);
+        let after = self.counts();
+        let rose = |why: &EarlyDrop| after.drops[*why as usize] != before.drops[*why as usize];
+        let dropped = EarlyDrop::ALL.into_iter().find(rose);
+        let expected = if dropped.is_some() { TC_ACT_SHOT } else { TC_ACT_UNSPEC };
+        assert_eq!((ran.action, &ran.frame[..]), (expected, frame), "{dropped:?}");
+        (dropped, ran.mark)
     }
 
     /// Describes an interface to the programs.
@@ -175,9 +235,11 @@ impl Rig {
         let expected = match became {
             Became::Dropped(_) => TC_ACT_SHOT,
             Became::Passed => TC_ACT_UNSPEC,
-            Became::Punted(_) | Became::Returned | Became::ReturnedLocal | Became::Translated => {
-                TC_ACT_REDIRECT
-            }
+            Became::Forwarded
+            | Became::Punted(_)
+            | Became::Returned
+            | Became::ReturnedLocal
+            | Became::Translated => TC_ACT_REDIRECT,
         };
         assert_eq!(action, expected, "{became:?}");
         Outcome { became, frame, mark }
@@ -349,7 +411,7 @@ impl Rig {
         };
         Counts {
             counters: sums(maps::COUNTERS, Counter::COUNT),
-            drops: sums(maps::DROPS, EarlyDrop::ALL.len() as u32),
+            drops: sums(maps::DROPS, EarlyDrop::COUNT),
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Context {
     pub ifindex: u32,
     /// The payload of a segment; 0 for a packet that stays whole.
     pub segment: u32,
+    /// At egress, the interface at which the packet arrived at the host; 0 if the host made it.
+    pub arrived: u32,
     /// Whether the interface is an outside one.
     pub outside: bool,
 }
@@ -23,6 +25,7 @@ pub struct Context {
 impl Context {
     pub(super) const LENGTH: usize = 192;
     pub(super) const MARK: usize = 8;
+    const INGRESS_IFINDEX: usize = 36;
     const IFINDEX: usize = 40;
     const GSO_SIZE: usize = 176;
 
@@ -30,14 +33,17 @@ impl Context {
     #[must_use]
     pub fn at(port: Port) -> Self {
         let outside = port.role == Role::Outside;
-        Self { mark: 0, ifindex: port.index, segment: 0, outside }
+        Self { mark: 0, ifindex: port.index, segment: 0, arrived: 0, outside }
     }
 
     pub(super) fn bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
-        for (at, value) in
-            [(Self::MARK, self.mark), (Self::IFINDEX, self.ifindex), (Self::GSO_SIZE, self.segment)]
-        {
+        for (at, value) in [
+            (Self::MARK, self.mark),
+            (Self::INGRESS_IFINDEX, self.arrived),
+            (Self::IFINDEX, self.ifindex),
+            (Self::GSO_SIZE, self.segment),
+        ] {
             bytes[at..][..4].copy_from_slice(&value.to_ne_bytes());
         }
         bytes
@@ -49,6 +55,8 @@ impl Context {
 pub enum Became {
     /// It ended.
     Dropped(EarlyDrop),
+    /// It goes on between insides, without a session.
+    Forwarded,
     /// It is left to the host.
     Passed,
     /// It goes to the worker.
@@ -112,6 +120,7 @@ pub(super) fn became(before: &Counts, after: &Counts) -> Became {
             1 => Became::Translated,
             2 => Became::Returned,
             3 => Became::ReturnedLocal,
+            5 => Became::Forwarded,
             punted => Became::Punted(PuntReason::ALL[(punted - Counter::PUNTED) as usize]),
         },
         ([], [(why, 1)]) => Became::Dropped(EarlyDrop::ALL[*why as usize]),

@@ -76,7 +76,8 @@ pub fn next_hop(port: &Port, state: NextHopState) -> NextHopValue {
 /// Settings without any limit.
 #[must_use]
 pub fn settings() -> Settings {
-    Settings { flags: 0, punt_ifindex: PUNT_PORT, miss_rate: 0, miss_burst: 0 }
+    // No worker beats here, and none is taken to be away for that.
+    Settings { punt_ifindex: PUNT_PORT, away_after_ns: u64::MAX, ..Settings::default() }
 }
 
 /// The number of an interface in this thread's network.

@@ -8,10 +8,12 @@ use core::cell::{Cell, RefCell};
 
 use masq_core::{Instant, NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
 use masq_flow::{NextHopId, NextHopState as Known, NextHopValue};
+use masq_wire::Tuple;
 
 use super::memo::{Leads, Memo};
 use super::next_hop::without_neighbours;
 use super::{Answer, Change, Effect, Mirror, NextHopKey, NextHops, Query};
+use crate::host_flows::HostFlows;
 
 /// The mirror and the next hops, as the engine sees them.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Router {
     next_hops: RefCell<NextHops>,
     memo: RefCell<Memo>,
     now: Cell<Instant>,
+    /// What the host itself sends, where that is noted.
+    host_flows: Option<HostFlows>,
 }
 
 impl Router {
@@ -27,7 +31,12 @@ impl Router {
     pub fn new(mirror: Mirror, capacity: usize) -> Self {
         let next_hops = RefCell::new(NextHops::new(capacity));
         let memo = RefCell::new(Memo::new());
-        Self { mirror, next_hops, memo, now: Cell::new(Instant::ZERO) }
+        Self { mirror, next_hops, memo, now: Cell::new(Instant::ZERO), host_flows: None }
+    }
+
+    /// The same, which knows the flows of the host.
+    pub(crate) fn with_host_flows(self, host_flows: HostFlows) -> Self {
+        Self { host_flows: Some(host_flows), ..self }
     }
 
     /// Takes over a next hop of a predecessor, see [`NextHops::adopt`].
@@ -183,6 +192,10 @@ impl Routes for Router {
     fn next_hop_state(&self, id: NextHopId) -> NextHopState {
         let value = self.next_hops.borrow().value(id);
         value.map_or(NextHopState::Failed, |value| Self::state(&value))
+    }
+
+    fn host_has(&self, arriving: &Tuple) -> bool {
+        self.host_flows.as_ref().is_some_and(|flows| flows.has(arriving))
     }
 }
 

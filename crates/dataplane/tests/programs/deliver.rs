@@ -13,6 +13,7 @@ const XDP_DROP: u32 = 1;
 fn without_a_worker_everything_ends_here() {
     in_network(|| {
         let mut rig = Rig::new();
+        rig.set_worker(false);
         let header = PuntHeader::new(PuntReason::Inside, 3, PuntFlags::empty(), 40, 0);
         let frame = [header.as_bytes(), &[0; 60]].concat();
         let ran = rig.run_xdp("masq_punt_xdp", &frame);

@@ -97,7 +97,12 @@ fn packets_from_outside() {
             ("to an address that is masq's alone", udp("198.51.100.1:9"), Punted(PuntReason::Miss)),
             ("a ping there", make::echo_request(server, POOL, 1, &[]), Punted(PuntReason::Miss)),
             ("to an inside host", udp("192.168.1.3:41000"), Punted(PuntReason::NotLocal)),
-            ("to nobody here", udp("192.0.2.1:41000"), Punted(PuntReason::NotLocal)),
+            ("from and to nobody inside", udp("192.0.2.1:41000"), Passed),
+            (
+                "from an inside address to nobody inside",
+                make::udp(at("192.168.1.3:1"), at("192.0.2.1:41000"), b""),
+                Punted(PuntReason::NotLocal),
+            ),
             (
                 "to the gateway's inside address",
                 make::udp(server, at("192.168.1.1:9"), b""),
@@ -115,14 +120,15 @@ fn errors_and_fragments_are_judged_by_what_is_inside() {
     let mut table = vec![
         ("an error to a shared address", error(OUTSIDE), Punted(PuntReason::IcmpError)),
         ("to the pool", error(POOL), Punted(PuntReason::IcmpError)),
-        ("to nobody here", error(WORKSTATION), Punted(PuntReason::IcmpError)),
+        ("to an inside host", error(WORKSTATION), Punted(PuntReason::IcmpError)),
         ("to the host alone", error(GATEWAY_INSIDE), Passed),
     ];
     for (to, became) in [
         ("203.0.113.1:41000", Punted(PuntReason::Fragment)),
         ("203.0.113.1:22", Punted(PuntReason::Fragment)),
         ("198.51.100.1:9", Punted(PuntReason::Fragment)),
-        ("192.0.2.9:9", Punted(PuntReason::Fragment)),
+        ("192.168.1.3:9", Punted(PuntReason::Fragment)),
+        ("192.0.2.9:9", Passed),
         ("192.168.1.1:9", Passed),
     ] {
         for fragment in make::fragments(&datagram(to), 1500) {

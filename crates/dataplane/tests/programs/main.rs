@@ -10,9 +10,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod between;
 mod deliver;
 mod devices;
+mod egress;
 mod fast;
+mod host;
 mod ingress;
 mod measure;
 mod reinject;

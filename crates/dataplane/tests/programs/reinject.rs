@@ -2,12 +2,12 @@
 
 use masq_flow::NextHopId;
 use masq_flow::maps::EarlyDrop;
-use masq_flow::punt::{LOCAL_MARK, Return, ReturnHeader};
+use masq_flow::punt::{LOCAL_MARK, OUT_MARK, Return, ReturnHeader};
 use masq_wire::make::{self, at};
 use zerocopy::IntoBytes;
 
 use crate::in_network;
-use crate::rig::{Became, Context, Outcome, Rig, TO_SERVER, UNRESOLVED};
+use crate::rig::{Became, Context, Outcome, Rig, TO_SERVER, TO_WORKSTATION, UNRESOLVED};
 
 #[test]
 fn a_packet_leaves_with_the_addresses_of_its_next_hop() {
@@ -17,7 +17,11 @@ fn a_packet_leaves_with_the_addresses_of_its_next_hop() {
         let outcome = come_back(&mut rig, forward(TO_SERVER, wan.index));
         assert_eq!(outcome.became, Became::Returned);
         let expected = [&wan.neighbour[..], &wan.mac, &[8, 0], &datagram()].concat();
-        assert_eq!((outcome.frame, outcome.mark), (expected, 0));
+        // The program at the egress of an outside asks for the mark.
+        assert_eq!((outcome.frame, outcome.mark), (expected, OUT_MARK));
+        let lan = rig.lan;
+        let inwards = come_back(&mut rig, forward(TO_WORKSTATION, lan.index));
+        assert_eq!((inwards.became, inwards.mark), (Became::Returned, 0));
     });
 }
 

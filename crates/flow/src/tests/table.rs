@@ -276,8 +276,8 @@ fn a_header_that_is_overwritten_does_not_harm_a_running_writer() {
             let _ = (writer.stats(), writer.totals().read(), writer.min_epoch());
         }
     }
-    // 96 words, each written three times, each time two sessions more.
-    assert_eq!(writer.len(), 760 + 2 * 3 * 96);
+    // 128 words, each written three times, each time two sessions more.
+    assert_eq!(writer.len(), 760 + 2 * 3 * 128);
     kept.iter().for_each(|(slot, session)| assert_found(&writer, *slot, session));
     assert_tidy(&writer);
 }

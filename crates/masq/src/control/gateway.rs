@@ -1,7 +1,8 @@
 //! What the control API needs of a gateway.
 
 use masq_api::{
-    Error, FlowPage, FlowQuery, MappingPage, ReloadPlan, ReloadRequest, StatsView, Status,
+    Error, FlowPage, FlowQuery, MappingPage, ReleaseRequest, ReloadPlan, ReloadRequest, StatsView,
+    Status,
 };
 
 /// A running gateway, as its viewers see it. Calls may block for as long as the worker's batch takes.
@@ -12,6 +13,8 @@ pub(crate) trait Gateway: Send + Sync + 'static {
     fn stats(&self) -> Result<StatsView, Error>;
     /// Reads the configuration again; applies it unless only a plan was asked for.
     fn reload(&self, request: ReloadRequest) -> Result<ReloadPlan, Error>;
+    /// Takes the programs off an interface that is closed.
+    fn release(&self, request: &ReleaseRequest) -> Result<Status, Error>;
     /// Asks the daemon to end; what is attached stays.
     fn stop(&self);
 }
@@ -70,6 +73,14 @@ pub(crate) mod fake {
                 kind: ErrorKind::Configuration,
                 message: "masq.toml:1:1: no".into(),
                 help: Some("nothing was changed".into()),
+            })
+        }
+
+        fn release(&self, request: &ReleaseRequest) -> Result<Status, Error> {
+            Err(Error {
+                kind: ErrorKind::Request,
+                message: format!("interface {} is not closed", request.interface),
+                help: None,
             })
         }
 

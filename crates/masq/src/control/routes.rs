@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use masq_api::{Error, ErrorKind, FlowQuery, ReloadRequest};
+use masq_api::{Error, ErrorKind, FlowQuery, ReleaseRequest, ReloadRequest};
 use serde::Serialize;
 
 use super::Gateway;
@@ -23,6 +23,7 @@ pub(crate) fn router(gateway: Shared) -> Router {
         .route("/v1/mappings", get(mappings))
         .route("/v1/stats", get(stats))
         .route("/v1/reload", post(reload))
+        .route("/v1/release", post(release))
         .route("/v1/stop", post(stop))
         .fallback(not_found)
         .with_state(gateway)
@@ -66,6 +67,16 @@ async fn reload(
     }
 }
 
+async fn release(
+    State(gateway): State<Shared>,
+    request: Result<Json<ReleaseRequest>, JsonRejection>,
+) -> Response {
+    match request {
+        Ok(Json(request)) => answer(move || gateway.release(&request)).await,
+        Err(rejection) => refuse(rejection.body_text()),
+    }
+}
+
 async fn stop(State(gateway): State<Shared>) -> Response {
     answer(move || {
         let status = gateway.status();
@@ -79,7 +90,11 @@ async fn not_found() -> Response {
     failure(Error {
         kind: ErrorKind::NotFound,
         message: "there is no such page".to_owned(),
-        help: Some("the API is under /v1: status, flows, mappings, stats, reload, stop".to_owned()),
+        help: Some(
+            "the API is under /v1: status, flows, mappings, stats, reload, \
+                   release, stop"
+                .to_owned(),
+        ),
     })
 }
 

@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use masq_api::{
-    Change, Error, ErrorKind, FlowPage, FlowQuery, InterfaceView, MappingPage, ReloadPlan,
-    ReloadRequest, Role, StatsView, Status,
+    Change, Error, ErrorKind, FlowPage, FlowQuery, InterfaceView, MappingPage, ReleaseRequest,
+    ReloadPlan, ReloadRequest, Role, StatsView, Status,
 };
 use masq_config::{CheckedConfig, Judged, Link, Ports};
 use masq_core::{PortRanges, Realm};
@@ -159,6 +159,15 @@ impl Gateway for RunningGateway {
         })
     }
 
+    fn release(&self, request: &ReleaseRequest) -> Result<Status, Error> {
+        self.handle.release(&request.interface).map_err(|error| Error {
+            kind: ErrorKind::Request,
+            message: error.to_string(),
+            help: Some("masq status shows which interfaces are closed".to_owned()),
+        })?;
+        self.status()
+    }
+
     fn stop(&self) {
         self.stop.notify_one();
     }
@@ -172,7 +181,7 @@ fn failed(message: String) -> Error {
 fn interfaces(config: &CheckedConfig, ports: &[PortStatus]) -> Vec<InterfaceView> {
     let links: Vec<Link> = ports.iter().map(|status| link(&status.port)).collect();
     let policy = config.policy(&links, PortRanges::NONE);
-    let present = ports.iter().map(|PortStatus { port, attachment }| {
+    let present = ports.iter().map(|PortStatus { port, attachment, closed }| {
         let outside = config.outsides.iter().find(|outside| outside.interface.matches(&port.name));
         let inside = policy.inside(port.id);
         InterfaceView {
@@ -189,6 +198,7 @@ fn interfaces(config: &CheckedConfig, ports: &[PortStatus]) -> Vec<InterfaceView
                 .map(|network| format!("{}/{}", network.address, network.length))
                 .collect(),
             ports: outside.map(|outside| ranges(&outside.ports)).unwrap_or_default(),
+            closed_since_called: closed.clone(),
             attachment: attachment.map(str::to_owned),
         }
     });
@@ -199,6 +209,7 @@ fn interfaces(config: &CheckedConfig, ports: &[PortStatus]) -> Vec<InterfaceView
         addresses: vec![],
         networks: vec![],
         ports: vec![],
+        closed_since_called: None,
         attachment: None,
     });
     present.chain(awaited).collect()
@@ -247,7 +258,8 @@ mod tests {
             addresses: vec![address],
             networks: vec![Prefix::v4(Ipv4Addr::new(192, 168, 1, 0), 24)],
         };
-        let views = interfaces(&config, &[PortStatus { port, attachment: Some("tcx") }]);
+        let views =
+            interfaces(&config, &[PortStatus { port, attachment: Some("tcx"), closed: None }]);
         let shown: Vec<_> = views
             .iter()
             .map(|view| (view.name.as_str(), view.index, view.networks.join(",")))

@@ -40,10 +40,11 @@ pub(crate) fn text(status: &Status) -> String {
                     Role::Outside => "outside".to_owned(),
                 },
                 interface.name.clone(),
-                interface
-                    .attachment
-                    .clone()
-                    .unwrap_or_else(|| "waiting for it to appear".to_owned()),
+                match (&interface.closed_since_called, &interface.attachment) {
+                    (Some(was), _) => format!("closed: it was {was} (masq release)"),
+                    (None, Some(attachment)) => attachment.clone(),
+                    (None, None) => "waiting for it to appear".to_owned(),
+                },
                 shares,
             ]
         })
@@ -75,6 +76,7 @@ mod tests {
             addresses: vec![IpAddr::from([192, 168, 1, 1])],
             networks: vec!["192.168.1.0/24".into()],
             ports: vec![],
+            closed_since_called: None,
             attachment: Some("tcx".into()),
         };
         let outside = InterfaceView {
@@ -84,6 +86,7 @@ mod tests {
             addresses: vec![],
             networks: vec![],
             ports: vec!["1024-32767".into(), "36864-65535".into()],
+            closed_since_called: None,
             attachment: None,
         };
         let status = Status {
