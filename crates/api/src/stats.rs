@@ -122,6 +122,10 @@ pub struct FastPathView {
     pub tc: u64,
     /// Packets that the engine sent on.
     pub engine: u64,
+    /// Packets between insides that the TC program sent on without a session: fragments, ICMP errors, and
+    /// first packets that the engine could not be asked about.
+    #[serde(default)]
+    pub sent_on: u64,
     /// Each pair of interfaces.
     pub ways: Vec<WayView>,
 }

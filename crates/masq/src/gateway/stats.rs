@@ -109,6 +109,7 @@ pub(super) fn fast_path(
         xdp: counter(Counter::TranslatedXdp).unwrap_or(0),
         tc: counter(Counter::Translated).unwrap_or(0),
         engine: counter(Counter::Returned).unwrap_or(0),
+        sent_on: counter(Counter::Forwarded).unwrap_or(0),
         ways: ways.into_iter().map(way).collect(),
     }
 }
@@ -150,6 +151,10 @@ fn early(reason: EarlyDrop) -> &'static str {
         EarlyDrop::Stray => "it came to the punt port from somewhere else",
         EarlyDrop::TooBig => "it is larger than the punt port carries",
         EarlyDrop::Truncated => "it is shorter than an IPv4 header",
+        EarlyDrop::Leak => "the kernel would have sent it out untranslated, with an inside source",
+        EarlyDrop::Closed => {
+            "its interface was renamed, and is closed until it is served or released"
+        }
     }
 }
 

@@ -70,6 +70,10 @@ pub(crate) fn text(stats: &StatsView) -> String {
             units::grouped(fast_path.engine),
         ),
     );
+    if fast_path.sent_on > 0 {
+        let packets = units::grouped(fast_path.sent_on);
+        line("", format!("{packets} packets between insides without a session, by TC"));
+    }
     text.push_str(&ways(&fast_path.ways));
     if drops.is_empty() {
         return text;
@@ -195,6 +199,7 @@ mod tests {
                 xdp: 300_000,
                 tc: 59_000,
                 engine: 1000,
+                sent_on: 0,
                 ways: vec![
                     way("eth1", "eth1", Carrier::Xdp, None),
                     way(
