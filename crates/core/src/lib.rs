@@ -49,6 +49,7 @@ pub use policy::{
 };
 pub use random::Random;
 pub use routes::{NextHop, NextHopId, NextHopState, PortId, Route, RouteQuery, Routes};
+pub use session::Kind;
 pub use stats::{Count, Stats};
 pub use time::{Duration, Instant};
 pub use verdict::{DropReason, Egress, Transmit, Verdict};

@@ -16,10 +16,10 @@ use masq_wire::icmp::kind;
 use masq_wire::{Endpoint, IcmpError, Packet, Tuple};
 
 use super::arrival::Arrival;
-use super::way::realm_of_arrival;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::policy::Realm;
+use crate::session::realm_of_arrival;
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {

@@ -4,12 +4,12 @@ use masq_flow::{Activity, Direction, Flags, Session, Slot};
 use masq_wire::{Endpoint, Packet, Tcp, Transport, Tuple};
 
 use super::arrival::Arrival;
-use super::way::{Way, realm_of_arrival};
+use super::way::Way;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::event::EndReason;
 use crate::routes::{NextHop, Routes};
-use crate::session::{Life, Sessions};
+use crate::session::{Life, Sessions, realm_of_arrival};
 use crate::tcp::{Segment, State};
 use crate::time::Instant;
 use crate::verdict::{DropReason, Verdict};

@@ -16,7 +16,7 @@ use masq_flow::{Activity, Direction, Flags, Session};
 
 use crate::event::EndReason;
 use crate::policy::{Difference, Filtering, InForce, Policy};
-use crate::session::{Sessions, arrival_port};
+use crate::session::{Kind, Sessions, arrival_port, inside_addresses, outside_addresses};
 
 /// What a policy means for the sessions there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,21 +87,39 @@ impl Fate {
         session: &Session,
         activity: &Activity,
     ) -> Self {
-        let hairpin = session.flags.contains(Flags::HAIRPIN);
-        if !policy.is_inside(session.original.source.addr)
-            || hairpin && !policy.is_inside(session.reply.source.addr)
-        {
+        if !inside_addresses(session).all(|address| policy.is_inside(address)) {
             return Self::End(EndReason::Policy);
         }
-        let address = session.reply.destination.addr;
-        let outside = policy.outside_of(address);
-        if hairpin {
-            let target = policy.outside_of(session.original.destination.addr);
-            let both = outside.is_some() && target.is_some();
-            return if both { Self::Keep } else { Self::End(EndReason::AddressGone) };
+        let ours = outside_addresses(session).all(|address| policy.outside_of(address).is_some());
+        match Kind::of(session) {
+            Kind::Mapped if session.flags.contains(Flags::HAIRPIN) => {
+                if ours {
+                    Self::Keep
+                } else {
+                    Self::End(EndReason::AddressGone)
+                }
+            }
+            Kind::Mapped => Self::of_mapped(policy, filtering, session, activity),
+            Kind::Plain => Self::of_plain(policy, session),
         }
+    }
+
+    /// An end that has become an address of ours is spoken to in another way.
+    fn of_plain(policy: &InForce, session: &Session) -> Self {
+        let ends = [session.original.source.addr, session.original.destination.addr];
+        let ours = ends.into_iter().any(|address| policy.outside_of(address).is_some());
+        if ours { Self::End(EndReason::Policy) } else { Self::Keep }
+    }
+
+    fn of_mapped(
+        policy: &InForce,
+        filtering: &BTreeSet<IpAddr>,
+        session: &Session,
+        activity: &Activity,
+    ) -> Self {
+        let address = session.reply.destination.addr;
         let guest = session.flags.contains(Flags::FORWARDED);
-        if let Some(outside) = outside {
+        if let Some(outside) = policy.outside_of(address) {
             let filters = outside.filtering != Filtering::EndpointIndependent;
             let answered = activity.sides.egress.packets > 0;
             let uninvited = guest && !answered && filters && filtering.contains(&address);

@@ -8,7 +8,7 @@ use masq_flow::{Activity, Flags, NextHopId, PerDirection, Refused, Session, Slot
 use masq_wire::{Endpoint, Protocol, Tuple};
 
 use super::lifetime::class_of;
-use super::{PIN_INTERVAL, Scope, Sessions, space_of};
+use super::{Kind, PIN_INTERVAL, Scope, Sessions, space_of};
 use crate::event::{EndReason, Event};
 use crate::limits::Limit;
 use crate::mapping::Book;
@@ -263,7 +263,9 @@ impl Sessions {
 
     /// Carries everything that is kept by slot over to another one.
     fn move_slot(&mut self, scope: &Scope<'_>, session: &Session, old: Slot, new: Slot) {
-        self.mappings.substitute(session, old, new);
+        if Kind::of(session) == Kind::Mapped {
+            self.mappings.substitute(session, old, new);
+        }
         self.pins.remove(old, session);
         self.pins.add(new, session);
         self.reclaim.remove(old);
