@@ -40,7 +40,7 @@ impl Engine {
             .filter(|target| self.policy.is_inside(target.addr));
         let Some(target) = target else {
             let outside = self.policy.outside_of(tuple.destination.addr);
-            let shared = outside.is_some_and(|outside| outside.shared_with_host);
+            let shared = outside.is_some_and(|outside| outside.pool.shared_with_host);
             return if shared { Ok(Verdict::Local) } else { Err(DropReason::Unsolicited) };
         };
         if target == tuple.source {
@@ -80,7 +80,7 @@ impl Engine {
     /// Whether a session's mapping would let its remote in if there were no session.
     pub(crate) fn admits(&self, session: &Session) -> bool {
         let outside = session.reply.destination;
-        let filtering = self.policy.outside_of(outside.addr).map(|outside| outside.filtering);
+        let filtering = self.policy.outside_of(outside.addr).map(|outside| outside.pool.filtering);
         let (protocol, remote) = (session.original.protocol, session.original.destination);
         filtering.is_some_and(|filtering| self.lets_in(filtering, protocol, outside, remote))
     }
@@ -103,7 +103,8 @@ impl Engine {
             return false;
         };
         let (protocol, target) = (session.original.protocol, session.original.destination);
-        let lets_in = self.lets_in(outside.filtering, protocol, target, session.reply.destination);
+        let lets_in =
+            self.lets_in(outside.pool.filtering, protocol, target, session.reply.destination);
         if lets_in {
             let admitted = Session { flags: session.flags | Flags::FORWARDED, ..*session };
             self.sessions.table.update(slot, &admitted);

@@ -123,7 +123,7 @@ impl Engine {
     pub(crate) fn way_around(&self, arrival: &Arrival<'_>, packet: &Packet<'_>) -> Option<Around> {
         let (source, destination) = (IpAddr::V4(packet.source()), IpAddr::V4(packet.destination()));
         if let Some(outside) = self.policy.outside_of(destination) {
-            return outside.shared_with_host.then_some(Around::Local);
+            return outside.pool.shared_with_host.then_some(Around::Local);
         }
         match (arrival.route(source, destination), arrival.realm) {
             (Route::Local, _) => Some(Around::Local),

@@ -5,7 +5,8 @@ use masq_wire::{Endpoint, Packet, Protocol, Transport, Tuple};
 
 use super::arrival::Arrival;
 use super::{Engine, Judged};
-use crate::policy::{Filtering, Realm};
+use crate::policy::Realm;
+use crate::pool::Filtering;
 use crate::ports::PortSpace;
 use crate::verdict::{DropReason, Verdict};
 
@@ -22,7 +23,7 @@ impl Engine {
             let reason = if inside { DropReason::InboundToInside } else { DropReason::NoRoute };
             return passed.ok_or(reason);
         };
-        let filtering = outside.filtering;
+        let filtering = outside.pool.filtering;
         let book = self.sessions.book(&self.policy);
         let head = self.sessions.mappings.of_outside(book, tuple.protocol, tuple.destination);
         let Some(head) = head.filter(|_| is_answerable(packet)) else {
@@ -84,7 +85,7 @@ impl Engine {
         let shared = self
             .policy
             .outside_of(tuple.destination.addr)
-            .is_some_and(|outside| outside.shared_with_host);
+            .is_some_and(|outside| outside.pool.shared_with_host);
         let mapped = reason == DropReason::Filtered;
         let Transport::Tcp(tcp) = packet.transport() else {
             return if shared && !mapped { Ok(Verdict::Local) } else { Err(reason) };

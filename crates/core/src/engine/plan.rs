@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 use masq_flow::{Activity, Direction, Flags, Session};
 
 use crate::event::EndReason;
-use crate::policy::{Difference, Filtering, InForce, Policy};
+use crate::policy::{Difference, InForce, Policy};
+use crate::pool::Filtering;
 use crate::session::{Kind, Sessions, arrival_port, inside_addresses, outside_addresses};
 
 /// What a policy means for the sessions there are.
@@ -120,14 +121,14 @@ impl Fate {
         let address = session.reply.destination.addr;
         let guest = session.flags.contains(Flags::FORWARDED);
         if let Some(outside) = policy.outside_of(address) {
-            let filters = outside.filtering != Filtering::EndpointIndependent;
+            let filters = outside.pool.filtering != Filtering::EndpointIndependent;
             let answered = activity.sides.egress.packets > 0;
             let uninvited = guest && !answered && filters && filtering.contains(&address);
             return if uninvited { Self::End(EndReason::Policy) } else { Self::Keep };
         }
         let has_successor = policy
             .outside(arrival_port(session, Direction::Ingress))
-            .is_some_and(|outside| !outside.addresses.is_empty());
+            .is_some_and(|outside| !outside.pool.addresses.is_empty());
         if has_successor && !Sessions::is_answered(activity) && !guest {
             Self::Move
         } else {
@@ -138,5 +139,5 @@ impl Fate {
 
 /// Every outside address.
 fn addresses(policy: &Policy) -> BTreeSet<IpAddr> {
-    policy.outsides.iter().flat_map(|outside| outside.addresses.iter().copied()).collect()
+    policy.outsides.iter().flat_map(|outside| outside.pool.addresses.iter().copied()).collect()
 }

@@ -12,7 +12,8 @@ use super::{Kind, PIN_INTERVAL, Scope, Sessions, space_of};
 use crate::event::{EndReason, Event};
 use crate::limits::Limit;
 use crate::mapping::Book;
-use crate::policy::{Outside, Pooling};
+use crate::policy::Outside;
+use crate::pool::{Pool, Pooling};
 use crate::ports::{PortSpace, Release, Wish};
 use crate::routes::PortId;
 use crate::tcp::State;
@@ -35,7 +36,7 @@ impl Sessions {
     ) -> Result<(Slot, Session), DropReason> {
         let (protocol, inside, remote) = (original.protocol, original.source, original.destination);
         let book = Book { table: &self.table, policy: scope.policy };
-        let head = self.mappings.of_inside(book, outside, protocol, inside, remote);
+        let head = self.mappings.of_inside(book, &outside.pool, protocol, inside, remote);
         self.admit(scope, inside.addr, head.is_none())?;
         let endpoint = match head.and_then(|head| self.table.session(head)) {
             Some(session) => Ok(session.reply.destination),
@@ -103,16 +104,16 @@ impl Sessions {
         inside: Endpoint,
         remote: Endpoint,
     ) -> Result<Endpoint, DropReason> {
-        let pool = &outside.addresses;
+        let pool = &outside.pool.addresses;
         if pool.is_empty() || outside.away {
             return Err(DropReason::NoOutsideAddress);
         }
-        let (start, tries) = match self.settled(outside, inside.addr) {
+        let (start, tries) = match self.settled(&outside.pool, inside.addr) {
             Some(start) => (start, 1),
             None => (self.random.below(pool.len() as u32) as usize, pool.len().min(POOL_TRIES)),
         };
         let candidates = (start..start + tries).map(|i| pool[i % pool.len()]);
-        let Some((space, wish)) = wish(outside, protocol, inside.port) else {
+        let Some((space, wish)) = wish(&outside.pool, protocol, inside.port) else {
             let free = |address: &IpAddr| {
                 let reply = Tuple::new(protocol, remote, Endpoint::new(*address, 0));
                 self.table.lookup(&reply).is_none()
@@ -137,13 +138,13 @@ impl Sessions {
     }
 
     /// The address that a host gets, where it always gets the same.
-    pub(crate) fn likely_address(&self, outside: &Outside, host: IpAddr) -> Option<IpAddr> {
-        self.settled(outside, host).map(|index| outside.addresses[index])
+    pub(crate) fn likely_address(&self, pool: &Pool, host: IpAddr) -> Option<IpAddr> {
+        self.settled(pool, host).map(|index| pool.addresses[index])
     }
 
     /// Which address of a pool a host gets, where it always gets the same.
-    fn settled(&self, outside: &Outside, host: IpAddr) -> Option<usize> {
-        match (outside.pooling, outside.addresses.len()) {
+    fn settled(&self, pool: &Pool, host: IpAddr) -> Option<usize> {
+        match (pool.pooling, pool.addresses.len()) {
             (_, 0) => None,
             (_, 1) => Some(0),
             (Pooling::Paired, many) => Some(self.paired(host, many)),
@@ -280,13 +281,13 @@ impl Sessions {
     }
 }
 
-fn wish(outside: &Outside, protocol: Protocol, port: u16) -> Option<(PortSpace, Wish)> {
+fn wish(pool: &Pool, protocol: Protocol, port: u16) -> Option<(PortSpace, Wish)> {
     let space = space_of(protocol)?;
     let wish = match space {
         PortSpace::Icmp => Wish::identifier(port),
         PortSpace::Tcp | PortSpace::Udp => Wish::port(port),
     };
-    Some((space, Wish { preserve: outside.preserve_ports, ..wish }))
+    Some((space, Wish { preserve: pool.preserve_ports, ..wish }))
 }
 
 fn new_session(
