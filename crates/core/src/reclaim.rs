@@ -76,6 +76,12 @@ impl Reclaim {
         }
     }
 
+    /// Whether any mapping of an address and protocol may be worth looking at.
+    pub(crate) fn has_any(&self, address: IpAddr, space: PortSpace) -> bool {
+        let key = (number(address), space);
+        Kind::ALL.iter().any(|kind| self.first(key, *kind).is_some())
+    }
+
     /// A session ended.
     pub(crate) fn remove(&mut self, slot: Slot) {
         self.lists.remove(slot);

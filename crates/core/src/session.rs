@@ -38,6 +38,7 @@ pub use self::kind::Kind;
 pub(crate) use self::kind::{inside_addresses, outside_addresses, realm_of_arrival};
 pub(crate) use self::lifetime::last_seen;
 use self::lifetime::{deadline, earliest_end};
+pub(crate) use self::open::{Opening, Place};
 use self::pins::Pins;
 use crate::event::{EndReason, Event, Events};
 use crate::limits::Hosts;
@@ -72,7 +73,6 @@ pub(crate) struct Sessions {
     exhausted: BTreeMap<(IpAddr, PortSpace), Instant>,
     next_full: Instant,
     pairing: Secret,
-    random: Random,
 }
 
 /// What every operation needs beside the sessions.
@@ -114,7 +114,6 @@ impl Sessions {
             exhausted: BTreeMap::new(),
             next_full: Instant::ZERO,
             pairing,
-            random: random.split(),
         }
     }
 
