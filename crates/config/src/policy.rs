@@ -6,7 +6,9 @@
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
-use masq_core::{Inside, Outside, Policy, PortId, PortRanges, Prefix as EnginePrefix, Realm};
+use masq_core::{
+    Inside, Outside, Policy, Pool, PoolId, PortId, PortRanges, Prefix as EnginePrefix, Realm,
+};
 
 use crate::check::{Addresses, CheckedConfig, InsideConfig, OutsideConfig, Ports};
 use crate::interface::InterfacePattern;
@@ -99,8 +101,8 @@ fn outside(config: &OutsideConfig, link: &Link, own: &BTreeSet<Ipv4Addr>) -> Out
         Addresses::Pool(ranges) => ranges.iter().flat_map(|range| range.addresses()).collect(),
     };
     let shared_with_host = addresses.iter().any(|address| own.contains(address));
-    Outside {
-        away: link.away,
+    let addresses = addresses.into_iter().map(IpAddr::V4).collect();
+    let pool = Pool {
         shared_with_host,
         mapping: config.nat.mapping.into(),
         filtering: config.nat.filtering.into(),
@@ -112,8 +114,9 @@ fn outside(config: &OutsideConfig, link: &Link, own: &BTreeSet<Ipv4Addr>) -> Out
                 PortRanges(ranges.iter().map(|range| (*range).into()).collect())
             }
         },
-        ..Outside::new(link.port, addresses.into_iter().map(IpAddr::V4).collect())
-    }
+        ..Pool::new(PoolId(link.port.0), addresses)
+    };
+    Outside { port: link.port, away: link.away, pool }
 }
 
 #[cfg(test)]
@@ -170,7 +173,7 @@ mod tests {
         let config = config("[[outside]]\ninterface='ppp0'\n[[inside]]\ninterface='eth1'\n");
         let bare = Link { addresses: vec![], ..link(7, "ppp0", [0; 4], 0) };
         let policy = config.policy(&[bare], PortRanges::NONE);
-        assert!(policy.outsides[0].addresses.is_empty());
+        assert!(policy.outsides[0].pool.addresses.is_empty());
     }
 
     #[test]
@@ -182,12 +185,14 @@ mod tests {
         );
         let strange = config.policy(&[link(2, "w", [198, 51, 100, 1], 24)], PortRanges::NONE);
         let shared = config.policy(&[link(2, "w", [203, 0, 113, 2], 24)], PortRanges::NONE);
-        assert!(!strange.outsides[0].shared_with_host && shared.outsides[0].shared_with_host);
-        let outside = &strange.outsides[0];
-        assert_eq!(outside.addresses.len(), 3);
-        assert_eq!(outside.ports, PortRanges(vec![5000..=5000, 6000..=6999]));
-        assert_eq!(outside.mapping, Mapping::AddressDependent);
-        assert_eq!(outside.filtering, Filtering::EndpointIndependent);
+        assert!(
+            !strange.outsides[0].pool.shared_with_host && shared.outsides[0].pool.shared_with_host
+        );
+        let pool = &strange.outsides[0].pool;
+        assert_eq!(pool.addresses.len(), 3);
+        assert_eq!(pool.ports, PortRanges(vec![5000..=5000, 6000..=6999]));
+        assert_eq!(pool.mapping, Mapping::AddressDependent);
+        assert_eq!(pool.filtering, Filtering::EndpointIndependent);
     }
 
     #[test]

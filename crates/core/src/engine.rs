@@ -24,9 +24,11 @@
 mod adopt;
 mod anticipate;
 mod apply;
+mod around;
 mod arrival;
-mod egress;
+mod carry;
 mod errors;
+pub(crate) mod first;
 mod fragments;
 mod hit;
 mod inbound_syn;
@@ -38,7 +40,7 @@ mod report;
 mod timeout;
 mod walk;
 mod way;
-mod way_out;
+pub(crate) mod way_out;
 
 use std::collections::BTreeSet;
 
@@ -47,7 +49,6 @@ use masq_flow::{NextHopId, Region, Writer};
 use masq_wire::Packet;
 
 pub(crate) use self::arrival::Arrival;
-pub(crate) use self::egress::may_open;
 use self::inbound_syn::InboundSyns;
 pub use self::memory::MemoryUse;
 use self::outbox::{Outbox, Outgoing};

@@ -18,18 +18,22 @@
 use masq_flow::{Direction, Flags, PerDirection, Session, Slot};
 use masq_wire::{Packet, Tuple};
 
-use crate::engine::{Arrival, Engine, Judged, may_open};
-use crate::policy::Realm;
-use crate::verdict::{DropReason, Verdict};
+use crate::engine::first::{Decision, Onward, Refusal, check_ttl, may_open};
+use crate::engine::way_out::leaves;
+use crate::engine::{Arrival, Engine};
+use crate::policy::{Outside, Realm};
+use crate::session::Opening;
+use crate::verdict::DropReason;
 
 impl Engine {
-    /// Decides about a packet from inside to one of the shared addresses.
-    pub(crate) fn hairpin(
-        &mut self,
+    /// Says what is to become of a packet from inside to an address that an outside shares.
+    pub(crate) fn decide_hairpin(
+        &self,
         arrival: &Arrival<'_>,
-        packet: &mut Packet<'_>,
+        packet: &Packet<'_>,
         tuple: Tuple,
-    ) -> Judged {
+        outside: &Outside,
+    ) -> Result<Decision, Refusal> {
         let book = self.sessions.book(&self.policy);
         let target = self
             .sessions
@@ -39,30 +43,35 @@ impl Engine {
             .map(|session| session.original.source)
             .filter(|target| self.policy.is_inside(target.addr));
         let Some(target) = target else {
-            let outside = self.policy.outside_of(tuple.destination.addr);
-            let shared = outside.is_some_and(|outside| outside.shared_with_host);
-            return if shared { Ok(Verdict::Local) } else { Err(DropReason::Unsolicited) };
+            let shared = outside.pool.shared_with_host;
+            return if shared { Ok(Decision::LOCAL) } else { Err(DropReason::Unsolicited.into()) };
         };
         if target == tuple.source {
-            return Err(DropReason::HairpinToItself);
+            return Err(DropReason::HairpinToItself.into());
         }
         may_open(packet)?;
-        self.check_ttl(arrival, packet)?;
+        check_ttl(packet)?;
         let route = arrival.route(tuple.destination.addr, target.addr);
         let Some(hop) = self.hop_at(Realm::Inside, route) else {
-            return Err(self.refuse(arrival, packet, route));
+            return Err(Refusal::of_route(route));
         };
-        let ports = PerDirection::new(arrival.port, hop.port);
-        let opened = {
-            let (sessions, mut scope) = self.sessions(arrival.now);
-            let Some(outside) = scope.policy.outside_of(tuple.destination.addr) else {
-                return Err(DropReason::Unsolicited);
-            };
-            sessions.open_egress(&mut scope, tuple, ports, outside, Some(target))
+        let (place, endpoint) = self.place(outside, arrival, &tuple)?;
+        let filtering = outside.pool.filtering;
+        let lets_in = self.lets_in(filtering, tuple.protocol, tuple.destination, endpoint);
+        let admitted = if lets_in { Flags::FORWARDED } else { Flags::empty() };
+        let opening = Opening {
+            original: tuple,
+            reply: Tuple::new(tuple.protocol, target, endpoint),
+            flags: Flags::HAIRPIN | admitted,
+            ports: PerDirection::new(arrival.port, hop.port),
+            direction: Direction::Egress,
+            place,
         };
-        let (slot, session) =
-            opened.map_err(|reason| self.out_of_resources(arrival, packet, reason))?;
-        self.carry(arrival, packet, (slot, session, Direction::Egress), hop)
+        if !lets_in {
+            return Ok(Decision { onward: Onward::Filtered, opening: Some(opening) });
+        }
+        let way = leaves(arrival, packet, hop)?;
+        Ok(Decision::to(way, hop, Some(opening)))
     }
 
     /// Whether the endpoint that a hairpin session leads to still stands for the same inside host.
@@ -80,7 +89,7 @@ impl Engine {
     /// Whether a session's mapping would let its remote in if there were no session.
     pub(crate) fn admits(&self, session: &Session) -> bool {
         let outside = session.reply.destination;
-        let filtering = self.policy.outside_of(outside.addr).map(|outside| outside.filtering);
+        let filtering = self.policy.outside_of(outside.addr).map(|outside| outside.pool.filtering);
         let (protocol, remote) = (session.original.protocol, session.original.destination);
         filtering.is_some_and(|filtering| self.lets_in(filtering, protocol, outside, remote))
     }
@@ -103,7 +112,8 @@ impl Engine {
             return false;
         };
         let (protocol, target) = (session.original.protocol, session.original.destination);
-        let lets_in = self.lets_in(outside.filtering, protocol, target, session.reply.destination);
+        let lets_in =
+            self.lets_in(outside.pool.filtering, protocol, target, session.reply.destination);
         if lets_in {
             let admitted = Session { flags: session.flags | Flags::FORWARDED, ..*session };
             self.sessions.table.update(slot, &admitted);

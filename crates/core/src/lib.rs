@@ -23,6 +23,7 @@ pub mod limits;
 mod lists;
 pub mod martian;
 pub mod policy;
+pub mod pool;
 pub mod port_set;
 pub mod ports;
 pub mod random;
@@ -43,12 +44,11 @@ mod timers;
 pub use engine::{Engine, MemoryUse, Plan};
 pub use event::{EndReason, Event};
 pub use frame::Frame;
-pub use policy::{
-    Filtering, HostPort, Inside, Mapping, Outside, Policy, Pooling, PortRanges, Prefix, Realm,
-    TimeoutClass, Timeouts,
-};
+pub use policy::{HostPort, Inside, Outside, Policy, Prefix, Realm, TimeoutClass, Timeouts};
+pub use pool::{Filtering, Mapping, Pool, PoolId, Pooling, PortRanges};
 pub use random::Random;
 pub use routes::{NextHop, NextHopId, NextHopState, PortId, Route, RouteQuery, Routes};
+pub use session::Kind;
 pub use stats::{Count, Stats};
 pub use time::{Duration, Instant};
 pub use verdict::{DropReason, Egress, Transmit, Verdict};

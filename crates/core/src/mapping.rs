@@ -40,7 +40,8 @@ use masq_flow::{Secret, Session, Slot, Writer};
 use masq_wire::{Endpoint, Protocol, Tuple};
 
 use crate::index::Index;
-use crate::policy::{InForce, Mapping, Outside};
+use crate::policy::InForce;
+use crate::pool::{Mapping, Pool};
 
 /// The mappings of all sessions.
 #[derive(Debug)]
@@ -79,8 +80,8 @@ impl Book<'_> {
         if !session.original.protocol.has_ports() {
             return Mapping::AddressDependent;
         }
-        let outside = self.policy.outside_of(session.reply.destination.addr);
-        outside.map_or_else(Mapping::default, |outside| outside.mapping)
+        let pool = self.policy.pool_of(session.reply.destination.addr);
+        pool.map_or_else(Mapping::default, |pool| pool.mapping)
     }
 }
 
@@ -115,24 +116,23 @@ impl Mappings {
         self.index.anticipate(self.hashes.outside(protocol, outside));
     }
 
-    /// Finds the mapping that a packet from an inside endpoint to a remote uses at an outside.
+    /// Finds the mapping of a pool that a packet from an inside endpoint to a remote uses.
     pub(crate) fn of_inside(
         &self,
         book: Book<'_>,
-        outside: &Outside,
+        pool: &Pool,
         protocol: Protocol,
         inside: Endpoint,
         remote: Endpoint,
     ) -> Option<Slot> {
-        let mapping =
-            if protocol.has_ports() { outside.mapping } else { Mapping::AddressDependent };
+        let mapping = if protocol.has_ports() { pool.mapping } else { Mapping::AddressDependent };
         let hash = self.hashes.inside(mapping, protocol, inside, remote);
         self.index.find(hash, |slot| {
             let Some(session) = book.session(slot) else { return false };
             session.original.protocol == protocol
                 && session.original.source == inside
                 && depends_equally(mapping, session.original.destination, remote)
-                && book.policy.shares(outside.port, session.reply.destination.addr)
+                && book.policy.is_of(session.reply.destination.addr, pool)
         })
     }
 

@@ -9,7 +9,6 @@ mod in_force;
 mod timeouts;
 
 use core::net::{IpAddr, Ipv4Addr};
-use core::ops::RangeInclusive;
 
 use masq_wire::Protocol;
 
@@ -17,7 +16,7 @@ use crate::fragment::ReassemblyLimits;
 use crate::held::HeldLimits;
 use crate::icmp::ErrorRates;
 use crate::limits::HostLimits;
-use crate::port_set::PortSet;
+use crate::pool::{Pool, PoolId, PortRanges};
 use crate::ports::HoldDown;
 use crate::routes::PortId;
 use crate::time::Duration;
@@ -92,7 +91,7 @@ impl Policy {
     /// The outside that shares an address.
     #[must_use]
     pub fn outside_of(&self, address: IpAddr) -> Option<&Outside> {
-        self.outsides.iter().find(|outside| outside.addresses.contains(&address))
+        self.outsides.iter().find(|outside| outside.pool.addresses.contains(&address))
     }
 
     /// Whether an address belongs to a network of any inside.
@@ -125,41 +124,18 @@ pub enum Realm {
 pub struct Outside {
     /// Which.
     pub port: PortId,
-    /// The addresses that stand for the inside hosts; none while the interface has none.
-    pub addresses: Vec<IpAddr>,
     /// The interface is gone, or has lost its addresses, and may come back with them: its sessions
     /// wait, and nothing leaves with the addresses, which are its last ones.
     pub away: bool,
-    /// The host itself uses the addresses too: what is nobody's mapping is the host's.
-    pub shared_with_host: bool,
-    /// What an outside endpoint depends on.
-    pub mapping: Mapping,
-    /// Who may send to an outside endpoint.
-    pub filtering: Filtering,
-    /// Which of the addresses a host gets.
-    pub pooling: Pooling,
-    /// The ports that may be given out. ICMP identifiers are not restricted.
-    pub ports: PortRanges,
-    /// Keep a port when it is free (else always draw one at random, RFC 6056).
-    pub preserve_ports: bool,
+    /// What stands for the inside hosts there.
+    pub pool: Pool,
 }
 
 impl Outside {
-    /// An outside with the recommended behaviour (RFC 4787 REQ-1, REQ-2; filtering is the stricter
-    /// kind), whose addresses are the host's as well.
+    /// An outside with the recommended behaviour, whose addresses are the host's as well.
     #[must_use]
     pub fn new(port: PortId, addresses: Vec<IpAddr>) -> Self {
-        Self {
-            port,
-            addresses,
-            away: false,
-            shared_with_host: true,
-            mapping: Mapping::EndpointIndependent,
-            filtering: Filtering::AddressAndPortDependent,
-            pooling: Pooling::Paired,
-            ports: PortRanges::usual(),
-            preserve_ports: true,
-        }
+        Self { port, away: false, pool: Pool::new(PoolId(port.0), addresses) }
     }
 }
 
@@ -180,40 +156,6 @@ impl Inside {
     pub fn contains(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(address))
     }
-}
-
-/// RFC 4787 §4.1: what the outside endpoint of an inside endpoint depends on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mapping {
-    /// Not on the remote.
-    #[default]
-    EndpointIndependent,
-    /// On the remote's address.
-    AddressDependent,
-    /// On the remote's address and port.
-    AddressAndPortDependent,
-}
-
-/// RFC 4787 §5: who may send to an outside endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Filtering {
-    /// Everybody.
-    EndpointIndependent,
-    /// Addresses that the inside endpoint has sent to.
-    AddressDependent,
-    /// Addresses and ports that the inside endpoint has sent to.
-    #[default]
-    AddressAndPortDependent,
-}
-
-/// RFC 4787 REQ-2: which address of a pool an inside host gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pooling {
-    /// Any, for each mapping.
-    Arbitrary,
-    /// The same one for all that it does.
-    #[default]
-    Paired,
 }
 
 /// A network.
@@ -246,34 +188,6 @@ impl Prefix {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
-    }
-}
-
-/// Ranges of ports.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PortRanges(pub Vec<RangeInclusive<u16>>);
-
-impl PortRanges {
-    /// No port.
-    pub const NONE: Self = Self(Vec::new());
-
-    /// All that a gateway usually gives out: 1024 and above, and the upper half of the system ports
-    /// for sources that are system ports themselves (RFC 4787 REQ-3a).
-    #[must_use]
-    pub fn usual() -> Self {
-        Self(vec![512..=u16::MAX])
-    }
-
-    /// The range of Linux 2.2: PORT_MASQ_BEGIN to PORT_MASQ_END.
-    #[must_use]
-    pub fn linux_2_2() -> Self {
-        Self(vec![61_000..=65_095])
-    }
-
-    /// The ranges as a set.
-    #[must_use]
-    pub fn to_set(&self) -> PortSet {
-        PortSet::from_ranges(self.0.iter().cloned())
     }
 }
 

@@ -199,6 +199,12 @@ impl Ports {
         table.allocate(now, wish, &mut self.random)
     }
 
+    /// Whether an address has a port that fits a wish.
+    #[must_use]
+    pub fn has_free(&self, now: Instant, address: IpAddr, space: PortSpace, wish: Wish) -> bool {
+        self.table(address, space).is_some_and(|table| table.has_free(now, wish))
+    }
+
     /// Takes one very port, allowed or not: a configured forward, or a session found after a restart.
     ///
     /// # Errors
@@ -364,15 +370,30 @@ impl PortTable {
         Ok(port)
     }
 
-    /// Picks one of the free ports that fit the wish best, all with the same probability.
-    fn choose(&mut self, wish: Wish, random: &mut Random) -> Option<u16> {
+    /// Whether there is a port that fits a wish, at the latest when those have rested whose time is up.
+    fn has_free(&self, now: Instant, wish: Wish) -> bool {
+        let rested = self.resting.front().is_some_and(|(until, _)| *until <= now);
+        let preserved = wish.preserve && self.free.contains(wish.port);
+        let fits = |class: &PortClass| {
+            Parity::ALL.iter().any(|parity| self.free.len_of(*class, *parity) > 0)
+        };
+        rested || preserved || self.classes(wish).iter().any(fits)
+    }
+
+    /// The classes that a port for a wish may be of.
+    fn classes(&self, wish: Wish) -> &'static [PortClass] {
         let class = PortClass::of(wish.port);
         let possible = Parity::ALL.iter().any(|parity| self.allowed.len_of(class, *parity) > 0);
-        let classes: &[PortClass] = match (wish.class && possible, class) {
+        match (wish.class && possible, class) {
             (true, PortClass::System) => &[PortClass::System],
             (true, PortClass::User) => &[PortClass::User],
             (false, _) => &PortClass::ALL,
-        };
+        }
+    }
+
+    /// Picks one of the free ports that fit the wish best, all with the same probability.
+    fn choose(&mut self, wish: Wish, random: &mut Random) -> Option<u16> {
+        let classes = self.classes(wish);
         let parity = Parity::of(wish.port);
         if !wish.parity {
             return pick(&self.free, classes, &Parity::ALL, random);

@@ -15,7 +15,7 @@ use crate::event::EndReason;
 use crate::lists::Lists;
 use crate::policy::number;
 use crate::ports::PortSpace;
-use crate::session::{Scope, Sessions, space_of};
+use crate::session::{Kind as SessionKind, Scope, Sessions, space_of};
 
 /// Entries that are judged for one new session at most.
 const TRIES: usize = 64;
@@ -74,6 +74,12 @@ impl Reclaim {
         if let Some(key) = key_of(session) {
             self.push(key, Kind::Over, slot);
         }
+    }
+
+    /// Whether any mapping of an address and protocol may be worth looking at.
+    pub(crate) fn has_any(&self, address: IpAddr, space: PortSpace) -> bool {
+        let key = (number(address), space);
+        Kind::ALL.iter().any(|kind| self.first(key, *kind).is_some())
     }
 
     /// A session ended.
@@ -209,6 +215,9 @@ impl Sessions {
 }
 
 fn key_of(session: &Session) -> Option<Key> {
+    if SessionKind::of(session) != SessionKind::Mapped {
+        return None;
+    }
     let space = space_of(session.original.protocol)?;
     Some((number(session.reply.destination.addr), space))
 }

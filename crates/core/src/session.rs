@@ -21,6 +21,7 @@
 //! Caveats: a mapping that a hairpin session leads to is *pinned* (see [`pins`]): its last session is
 //! kept beyond its time. All its packets come to the engine then, until one brings it back.
 
+mod kind;
 mod lifetime;
 mod open;
 mod pins;
@@ -33,8 +34,11 @@ use masq_flow::owned::Owned;
 use masq_flow::{Activity, Direction, Flags, Region, Secret, Session, Slot, Writer};
 use masq_wire::Protocol;
 
+pub use self::kind::Kind;
+pub(crate) use self::kind::{inside_addresses, outside_addresses, realm_of_arrival};
 pub(crate) use self::lifetime::last_seen;
 use self::lifetime::{deadline, earliest_end};
+pub(crate) use self::open::{Opening, Place};
 use self::pins::Pins;
 use crate::event::{EndReason, Event, Events};
 use crate::limits::Hosts;
@@ -69,7 +73,6 @@ pub(crate) struct Sessions {
     exhausted: BTreeMap<(IpAddr, PortSpace), Instant>,
     next_full: Instant,
     pairing: Secret,
-    random: Random,
 }
 
 /// What every operation needs beside the sessions.
@@ -111,7 +114,6 @@ impl Sessions {
             exhausted: BTreeMap::new(),
             next_full: Instant::ZERO,
             pairing,
-            random: random.split(),
         }
     }
 
@@ -124,7 +126,10 @@ impl Sessions {
     pub(crate) fn remove(&mut self, scope: &mut Scope<'_>, slot: Slot, reason: EndReason) -> bool {
         let Some(session) = self.table.session(slot) else { return false };
         let book = Book { table: &self.table, policy: scope.policy };
-        let last = self.mappings.unlink(book, slot, &session);
+        let last = match Kind::of(&session) {
+            Kind::Mapped => self.mappings.unlink(book, slot, &session),
+            Kind::Plain => false,
+        };
         self.timers.disarm(slot);
         self.reclaim.remove(slot);
         self.table.remove(scope.now.as_nanos(), slot);
@@ -202,6 +207,9 @@ impl Sessions {
 
     /// Files a session's mapping under the key that the policy has for it.
     pub(crate) fn file_mapping(&mut self, scope: &Scope<'_>, slot: Slot, session: &Session) {
+        if Kind::of(session) != Kind::Mapped {
+            return;
+        }
         let book = Book { table: &self.table, policy: scope.policy };
         self.mappings.file(book, slot, session);
     }

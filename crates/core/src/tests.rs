@@ -5,8 +5,8 @@
 
 mod anticipating;
 mod attacks;
+mod first;
 mod net;
-
 mod opening;
 mod policy;
 mod pressure;

@@ -61,8 +61,8 @@ impl Ports {
 /// The ports of shared addresses that are masq's.
 pub(crate) fn owned(policy: &Policy) -> Ports {
     let mut owned = Ports::none();
-    let shared = policy.outsides.iter().filter(|outside| outside.shared_with_host);
-    for range in shared.flat_map(|outside| &outside.ports.0) {
+    let shared = policy.outsides.iter().filter(|outside| outside.pool.shared_with_host);
+    for range in shared.flat_map(|outside| &outside.pool.ports.0) {
         owned.set(range.clone(), true);
     }
     for range in &policy.reserved.0 {
@@ -98,10 +98,10 @@ pub(crate) fn addresses(links: &Links, policy: &Policy) -> BTreeMap<Ipv4Addr, Ad
         }
     }
     for outside in &policy.outsides {
-        for address in &outside.addresses {
+        for address in &outside.pool.addresses {
             let IpAddr::V4(address) = *address else { continue };
             let flags = addresses.entry(address).or_default();
-            *flags |= if outside.shared_with_host && flags.contains(AddressFlags::LOCAL) {
+            *flags |= if outside.pool.shared_with_host && flags.contains(AddressFlags::LOCAL) {
                 AddressFlags::OUTSIDE_SHARED
             } else {
                 AddressFlags::OUTSIDE_POOL
@@ -138,9 +138,10 @@ mod tests {
     use crate::routes::Address;
 
     fn policy() -> Policy {
-        let outside = |address: [u8; 4], ports| Outside {
-            ports: PortRanges(vec![ports]),
-            ..Outside::new(PortId(2), vec![address.into()])
+        let outside = |address: [u8; 4], ports| {
+            let mut outside = Outside::new(PortId(2), vec![address.into()]);
+            outside.pool.ports = PortRanges(vec![ports]);
+            outside
         };
         let mut policy = Policy::new(
             Vec::new(),

@@ -394,8 +394,9 @@ impl Sockets {
         }
         let IpAddr::V4(remote) = tuple.destination.addr else { return };
         let remote = SocketAddrV4::new(remote, tuple.destination.port);
-        let shared = engine.policy().outsides.iter().filter(|outside| outside.shared_with_host);
-        let taken = shared.filter_map(|outside| outside.addresses.first()).any(|address| {
+        let shared =
+            engine.policy().outsides.iter().filter(|outside| outside.pool.shared_with_host);
+        let taken = shared.filter_map(|outside| outside.pool.addresses.first()).any(|address| {
             let IpAddr::V4(local) = *address else { return false };
             let local = SocketAddrV4::new(local, own.port);
             self.asker.host_has(now, own.protocol, local, remote)

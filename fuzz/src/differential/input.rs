@@ -371,11 +371,11 @@ pub(super) fn policy_number(number: u8, ports: Ports) -> Policy {
     let mut policy = policy(ports);
     let outside = &mut policy.outsides[0];
     match number % 8 {
-        1 => outside.filtering = Filtering::EndpointIndependent,
-        2 => outside.mapping = Mapping::AddressDependent,
+        1 => outside.pool.filtering = Filtering::EndpointIndependent,
+        2 => outside.pool.mapping = Mapping::AddressDependent,
         3 => {
-            outside.ports = PortRanges(vec![4000..=4007]);
-            outside.preserve_ports = false;
+            outside.pool.ports = PortRanges(vec![4000..=4007]);
+            outside.pool.preserve_ports = false;
         }
         4 => {
             policy.timeouts.udp = Duration::from_secs(10);
@@ -383,9 +383,9 @@ pub(super) fn policy_number(number: u8, ports: Ports) -> Policy {
             policy.timeouts.icmp = Duration::from_secs(5);
         }
         5 => policy.hosts.sessions = 3,
-        6 => outside.mapping = Mapping::AddressAndPortDependent,
+        6 => outside.pool.mapping = Mapping::AddressAndPortDependent,
         7 => {
-            outside.filtering = Filtering::AddressDependent;
+            outside.pool.filtering = Filtering::AddressDependent;
             policy.icmp_errors = None;
         }
         _ => {}

@@ -119,9 +119,9 @@ impl<'a> Net<'a> {
         policy.timeouts.udp = model.timeout;
         policy.hold_down.duration = model.rest;
         let outside = &mut policy.outsides[0];
-        outside.mapping = mapping;
-        outside.filtering = filtering;
-        outside.ports = PortRanges(vec![model.ports.clone()]);
+        outside.pool.mapping = mapping;
+        outside.pool.filtering = filtering;
+        outside.pool.ports = PortRanges(vec![model.ports.clone()]);
         let now = Instant::from_secs(1000);
         let table = Writer::format(Memory::heap(Layout::for_sessions(500)), Secret::new(7, 9));
         Self {

@@ -38,7 +38,7 @@ impl Routes for Flat {
 pub(crate) fn engine(addresses: u8) -> Engine {
     let inside = Inside { port: INSIDE, address: None, networks: vec![LAN] };
     let mut outside = Outside::new(OUTSIDE, vec![OUTSIDE_ADDRESS.into()]);
-    outside.addresses.extend((2..=addresses).map(|host| IpAddr::from([203, 0, 113, host])));
+    outside.pool.addresses.extend((2..=addresses).map(|host| IpAddr::from([203, 0, 113, host])));
     let mut policy = Policy::new(vec![inside], vec![outside]);
     policy.hosts.hosts = 1 << 20;
     let memory = Memory::heap(Layout::for_sessions(1 << 20));

@@ -94,9 +94,11 @@ fn begin(engine: &mut Engine, cause: Cause) {
         }),
         Cause::Routes => engine.handle_routes(),
         Cause::Timeouts => apply(&|policy| policy.timeouts.udp = Duration::from_secs(200)),
-        Cause::Mapping => apply(&|policy| policy.outsides[0].mapping = Mapping::AddressDependent),
+        Cause::Mapping => {
+            apply(&|policy| policy.outsides[0].pool.mapping = Mapping::AddressDependent)
+        }
         Cause::Filtering => {
-            apply(&|policy| policy.outsides[0].filtering = Filtering::AddressDependent);
+            apply(&|policy| policy.outsides[0].pool.filtering = Filtering::AddressDependent);
         }
         Cause::Nobody => apply(&|policy| policy.insides[0].networks.clear()),
     }

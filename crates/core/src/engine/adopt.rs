@@ -5,13 +5,13 @@
 //! host (which no engine writes), ends. Routes may have changed since the predecessor looked, so a walk
 //! follows.
 
-use masq_flow::{Flags, Session, Slot};
+use masq_flow::{Session, Slot};
 
 use super::Engine;
 use crate::event::EndReason;
 use crate::limits::Usage;
 use crate::mapping::Book;
-use crate::session::{Scope, Sessions, space_of};
+use crate::session::{Kind, Scope, Sessions, inside_addresses, outside_addresses, space_of};
 use crate::time::Instant;
 
 impl Engine {
@@ -47,15 +47,22 @@ impl Engine {
 impl Sessions {
     /// Takes a session over that is in the table already; whether it may stay.
     fn adopt(&mut self, scope: &Scope<'_>, slot: Slot, session: &Session) -> bool {
-        let (inside, outside) = (session.original.source, session.reply.destination);
-        let protocol = session.original.protocol;
-        let hairpin = session.flags.contains(Flags::HAIRPIN);
-        if !scope.policy.is_inside(inside.addr)
-            || scope.policy.outside_of(outside.addr).is_none()
-            || hairpin && !scope.policy.is_inside(session.reply.source.addr)
+        let policy = scope.policy;
+        if !inside_addresses(session).all(|address| policy.is_inside(address))
+            || !outside_addresses(session).all(|address| policy.outside_of(address).is_some())
         {
             return false;
         }
+        match Kind::of(session) {
+            Kind::Mapped => self.adopt_mapped(scope, slot, session),
+            // None are made yet.
+            Kind::Plain => false,
+        }
+    }
+
+    fn adopt_mapped(&mut self, scope: &Scope<'_>, slot: Slot, session: &Session) -> bool {
+        let (inside, outside) = (session.original.source, session.reply.destination);
+        let protocol = session.original.protocol;
         let book = Book { table: &self.table, policy: scope.policy };
         let head = self.mappings.of_outside(book, protocol, outside);
         if let Some(first) = head.and_then(|head| self.table.session(head)) {

@@ -23,9 +23,11 @@ impl Engine {
         // Most gateways have one outside, and most endpoints keep their port.
         let Some(outside) = self.policy.outsides.first() else { return };
         let inside = tuple.source;
-        let Some(address) = self.sessions.likely_address(outside, inside.addr) else { return };
+        let Some(address) = self.sessions.likely_address(&outside.pool, inside.addr) else {
+            return;
+        };
         let likely = Endpoint::new(address, inside.port);
-        self.sessions.mappings.anticipate(outside.mapping, &tuple, likely);
+        self.sessions.mappings.anticipate(outside.pool.mapping, &tuple, likely);
         self.sessions.table.anticipate(&Tuple::new(tuple.protocol, tuple.destination, likely));
     }
 }

@@ -105,8 +105,8 @@ impl Engine {
         let all = Arc::new(PortSet::from_ranges([0..=u16::MAX]));
         for outside in &self.policy.outsides {
             let allowed = |protocol| {
-                let mut allowed = outside.ports.to_set();
-                if outside.shared_with_host {
+                let mut allowed = outside.pool.ports.to_set();
+                if outside.pool.shared_with_host {
                     allowed.subtract(&self.policy.reserved.to_set());
                     let used = self.host_ports.iter().filter(|used| used.protocol == protocol);
                     for used in used {
@@ -116,7 +116,7 @@ impl Engine {
                 Arc::new(allowed)
             };
             let (tcp, udp) = (allowed(Protocol::TCP), allowed(Protocol::UDP));
-            for address in &outside.addresses {
+            for address in &outside.pool.addresses {
                 let ports = &mut self.sessions.ports;
                 ports.set_allowed(*address, PortSpace::Tcp, Arc::clone(&tcp));
                 ports.set_allowed(*address, PortSpace::Udp, Arc::clone(&udp));
@@ -128,9 +128,9 @@ impl Engine {
     /// Tells the fast path which ports and protocols of shared addresses are ours.
     pub(crate) fn set_owned(&self) {
         let Some(owned) = &self.sessions.owned else { return };
-        let outsides = self.policy.outsides.iter().filter(|outside| outside.shared_with_host);
+        let outsides = self.policy.outsides.iter().filter(|outside| outside.pool.shared_with_host);
         let addresses: Vec<IpAddr> =
-            outsides.flat_map(|outside| outside.addresses.iter().copied()).collect();
+            outsides.flat_map(|outside| outside.pool.addresses.iter().copied()).collect();
         let ports = &self.sessions.ports;
         let spaces = [
             (PortSpace::Tcp, Shared::Tcp),

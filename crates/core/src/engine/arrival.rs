@@ -67,10 +67,7 @@ impl Engine {
         {
             return judged;
         }
-        match arrival.realm {
-            Realm::Inside => self.miss_from_inside(arrival, packet, tuple),
-            Realm::Outside => self.miss_from_outside(arrival, packet, tuple),
-        }
+        self.first(arrival, packet, tuple)
     }
 
     /// RFC 1812 §5.3.7 (martians) and RFC 2827 (sources that belong elsewhere).

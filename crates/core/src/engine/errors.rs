@@ -16,10 +16,11 @@ use masq_wire::icmp::kind;
 use masq_wire::{Endpoint, IcmpError, Packet, Tuple};
 
 use super::arrival::Arrival;
-use super::way::realm_of_arrival;
+use super::first::Refusal;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::policy::Realm;
+use crate::session::realm_of_arrival;
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
@@ -51,7 +52,7 @@ impl Engine {
         }
         let route = arrival.route(packet.source().into(), arrived.source.addr);
         let Some(hop) = self.hop_at(realm_of_arrival(&session, direction), route) else {
-            return Err(self.refuse(arrival, packet, route));
+            return Err(self.refuse(arrival, packet, Refusal::of_route(route)));
         };
         match self.way_out(arrival, packet, hop)? {
             WayOut::Open => {}

@@ -4,8 +4,8 @@ use core::net::IpAddr;
 
 use masq_wire::{Malformed, Packet};
 
+use super::around::Around;
 use super::arrival::Arrival;
-use super::egress::Around;
 use super::{Engine, Judged};
 use crate::fragment::{Datagram, DatagramKey, Fragment, FragmentError, Progress, Split};
 use crate::verdict::{DropReason, Transmit, Verdict};

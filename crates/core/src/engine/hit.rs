@@ -4,15 +4,15 @@ use masq_flow::{Activity, Direction, Flags, Session, Slot};
 use masq_wire::{Endpoint, Packet, Tcp, Transport, Tuple};
 
 use super::arrival::Arrival;
-use super::way::{Way, realm_of_arrival};
-use super::way_out::WayOut;
+use super::first::Refusal;
+use super::way::Way;
 use super::{Engine, Judged};
 use crate::event::EndReason;
-use crate::routes::{NextHop, Routes};
-use crate::session::{Life, Sessions};
+use crate::routes::{NextHopId, Routes};
+use crate::session::{Life, Sessions, realm_of_arrival};
 use crate::tcp::{Segment, State};
 use crate::time::Instant;
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::DropReason;
 
 impl Engine {
     /// Finds the session whose packets arrive with a tuple, looked at in the present walk.
@@ -55,7 +55,10 @@ impl Engine {
         let hop = match self.way(arrival.routes, &session, direction, Some(arrival.port)) {
             Way::To(hop) => hop,
             Way::Away => return Some(Err(DropReason::NoOutsideAddress)),
-            Way::Refused(route) => return Some(Err(self.refuse(arrival, packet, route))),
+            Way::Refused(route) => {
+                let refusal = Refusal::of_route(route);
+                return Some(Err(self.refuse(arrival, packet, refusal)));
+            }
             Way::Gone => {
                 let (sessions, mut scope) = self.sessions(arrival.now);
                 sessions.remove(&mut scope, slot, EndReason::Rerouted);
@@ -66,31 +69,20 @@ impl Engine {
         Some(self.carry(arrival, packet, (slot, session, direction), hop))
     }
 
-    /// Translates a packet of a session and sends it on its way.
-    pub(crate) fn carry(
+    /// Notes on a session's record that a packet goes on to a next hop.
+    pub(crate) fn mark(
         &mut self,
         arrival: &Arrival<'_>,
-        packet: &mut Packet<'_>,
+        packet: &Packet<'_>,
         (slot, session, direction): (Slot, Session, Direction),
-        hop: NextHop,
-    ) -> Judged {
-        if !self.is_let_in(slot, &session, direction) {
-            self.note(arrival.now, packet, slot, &session, direction);
-            return Err(DropReason::Filtered);
-        }
-        match self.way_out(arrival, packet, hop)? {
-            WayOut::Open => {}
-            WayOut::Held => return Ok(Verdict::Held),
-        }
-        let leaving = session.leaving(direction);
+        hop: NextHopId,
+    ) {
         let begins = self.begins_connection(packet, slot, direction);
         self.note(arrival.now, packet, slot, &session, direction);
         self.refresh(arrival, slot, &session, direction, hop);
         if begins {
             self.expect_answer(arrival, slot, direction);
         }
-        rewrite(packet, &leaving);
-        self.emit(arrival, packet, hop)
     }
 
     /// The session, begun anew if its connection is over and this segment opens another.
@@ -118,7 +110,7 @@ impl Engine {
     }
 
     /// Stamps a packet on the session's record, and follows its connection.
-    fn note(
+    pub(crate) fn note(
         &mut self,
         now: Instant,
         packet: &Packet<'_>,
@@ -184,7 +176,7 @@ impl Engine {
         slot: Slot,
         session: &Session,
         direction: Direction,
-        hop: NextHop,
+        hop: NextHopId,
     ) {
         let first = if session.flags & (Flags::FORWARDED | Flags::HAIRPIN) == Flags::FORWARDED {
             Direction::Ingress
@@ -194,7 +186,7 @@ impl Engine {
         let answers = direction != first;
         let revived = session.flags.contains(Flags::PUNT) && self.may_be_fast(arrival.now, slot);
         let news = revived
-            || session.next_hops[direction] != hop.id
+            || session.next_hops[direction] != hop
             || session.interfaces[direction] != arrival.port.0
             || answers && !session.flags.contains(Flags::ANSWERED);
         if !news {
@@ -204,7 +196,7 @@ impl Engine {
         let Some(mut flags) = self.sessions.table.flags(slot) else { return };
         flags.set(Flags::ANSWERED, answers || flags.contains(Flags::ANSWERED));
         flags.set(Flags::PUNT, flags.contains(Flags::PUNT) && !revived);
-        self.sessions.table.set_way(slot, direction, hop.id, arrival.port.0, flags);
+        self.sessions.table.set_way(slot, direction, hop, arrival.port.0, flags);
     }
 
     /// Whether a packet is the SYN of a connection of which nothing was seen in its direction.

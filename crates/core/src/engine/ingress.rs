@@ -1,54 +1,71 @@
 //! Packets from outside that belong to no session.
 
-use masq_flow::{Direction, PerDirection};
+use masq_flow::{Direction, Flags, PerDirection};
 use masq_wire::{Endpoint, Packet, Protocol, Transport, Tuple};
 
+use super::Engine;
+use super::around::Around;
 use super::arrival::Arrival;
-use super::{Engine, Judged};
-use crate::policy::{Filtering, Realm};
+use super::first::{Decision, Notice, Refusal, check_ttl};
+use super::way_out::leaves;
+use crate::policy::Realm;
+use crate::pool::Filtering;
 use crate::ports::PortSpace;
-use crate::verdict::{DropReason, Verdict};
+use crate::session::{Opening, Place};
+use crate::verdict::DropReason;
 
 impl Engine {
-    pub(crate) fn miss_from_outside(
-        &mut self,
+    pub(crate) fn decide_from_outside(
+        &self,
         arrival: &Arrival<'_>,
-        packet: &mut Packet<'_>,
+        packet: &Packet<'_>,
         tuple: Tuple,
-    ) -> Judged {
-        let Some(outside) = self.policy.outside_of(tuple.destination.addr) else {
-            let passed = self.pass_by(arrival, packet)?;
-            let inside = self.policy.is_inside(tuple.destination.addr);
-            let reason = if inside { DropReason::InboundToInside } else { DropReason::NoRoute };
-            return passed.ok_or(reason);
+    ) -> Result<Decision, Refusal> {
+        let Some(pool) = self.policy.pool_of(tuple.destination.addr) else {
+            return match self.way_around(arrival, packet) {
+                Some(Around::Local) => Ok(Decision::LOCAL),
+                Some(Around::Between(hop)) => {
+                    let way = leaves(arrival, packet, hop)?;
+                    Ok(Decision::to(way, hop, None))
+                }
+                None if self.policy.is_inside(tuple.destination.addr) => {
+                    Err(DropReason::InboundToInside.into())
+                }
+                None => Err(DropReason::NoRoute.into()),
+            };
         };
-        let filtering = outside.filtering;
         let book = self.sessions.book(&self.policy);
         let head = self.sessions.mappings.of_outside(book, tuple.protocol, tuple.destination);
         let Some(head) = head.filter(|_| is_answerable(packet)) else {
-            return self.unsolicited(arrival, packet, tuple, DropReason::Unsolicited);
+            return self.unsolicited(packet, tuple, DropReason::Unsolicited);
         };
-        if !self.lets_in(filtering, tuple.protocol, tuple.destination, tuple.source) {
-            return self.unsolicited(arrival, packet, tuple, DropReason::Filtered);
+        if !self.lets_in(pool.filtering, tuple.protocol, tuple.destination, tuple.source) {
+            return self.unsolicited(packet, tuple, DropReason::Filtered);
         }
         if let Transport::Tcp(tcp) = packet.transport()
             && !tcp.flags.opens()
         {
-            return Err(DropReason::TcpNotOpening);
+            return Err(DropReason::TcpNotOpening.into());
         }
-        self.check_ttl(arrival, packet)?;
+        check_ttl(packet)?;
         let inside = self.sessions.table.session(head).map(|session| session.original.source);
         // A mapping whose host is not inside any more may still be there.
         let inside = inside.filter(|inside| self.policy.is_inside(inside.addr));
-        let Some(inside) = inside else { return Err(DropReason::Unsolicited) };
+        let Some(inside) = inside else { return Err(DropReason::Unsolicited.into()) };
         let route = arrival.route(tuple.source.addr, inside.addr);
         let Some(hop) = self.hop_at(Realm::Inside, route) else {
-            return Err(self.refuse(arrival, packet, route));
+            return Err(Refusal::of_route(route));
         };
-        let ports = PerDirection::new(hop.port, arrival.port);
-        let (sessions, mut scope) = self.sessions(arrival.now);
-        let (slot, session) = sessions.open_ingress(&mut scope, tuple, ports, head)?;
-        self.carry(arrival, packet, (slot, session, Direction::Ingress), hop)
+        let way = leaves(arrival, packet, hop)?;
+        let opening = Opening {
+            original: Tuple::new(tuple.protocol, inside, tuple.source),
+            reply: tuple,
+            flags: Flags::FORWARDED,
+            ports: PerDirection::new(hop.port, arrival.port),
+            direction: Direction::Ingress,
+            place: Place::Mapping,
+        };
+        Ok(Decision::to(way, hop, Some(opening)))
     }
 
     /// Whether the mapping with an outside endpoint lets a remote in that it has no session with
@@ -75,29 +92,25 @@ impl Engine {
     ///
     /// Nothing is remembered of it that a later packet from inside could meet (RFC 4787 REQ-11).
     fn unsolicited(
-        &mut self,
-        arrival: &Arrival<'_>,
+        &self,
         packet: &Packet<'_>,
         tuple: Tuple,
         reason: DropReason,
-    ) -> Judged {
-        let shared = self
-            .policy
-            .outside_of(tuple.destination.addr)
-            .is_some_and(|outside| outside.shared_with_host);
+    ) -> Result<Decision, Refusal> {
+        let pool = self.policy.pool_of(tuple.destination.addr);
         let mapped = reason == DropReason::Filtered;
+        let may_be_hosts = pool.is_some_and(|pool| pool.shared_with_host) && !mapped;
         let Transport::Tcp(tcp) = packet.transport() else {
-            return if shared && !mapped { Ok(Verdict::Local) } else { Err(reason) };
+            return if may_be_hosts { Ok(Decision::LOCAL) } else { Err(reason.into()) };
         };
-        if shared && !mapped && !self.could_be_mapped(tuple.destination) {
-            return Ok(Verdict::Local);
+        if may_be_hosts && !self.could_be_mapped(tuple.destination) {
+            return Ok(Decision::LOCAL);
         }
         if !tcp.flags.opens() {
-            return Err(reason);
+            return Err(reason.into());
         }
-        let until = arrival.now + self.policy.timeouts.tcp_inbound_syn;
-        self.inbound_syns.add(until, tuple, arrival.port, packet.bytes());
-        Err(if mapped { DropReason::Filtered } else { DropReason::InboundSyn })
+        let reason = if mapped { DropReason::Filtered } else { DropReason::InboundSyn };
+        Err(Refusal { reason, notice: Notice::Remember })
     }
 
     /// Whether a TCP endpoint is one that a mapping may get: the host does not listen there.

@@ -15,8 +15,9 @@ use std::collections::BTreeSet;
 use masq_flow::{Activity, Direction, Flags, Session};
 
 use crate::event::EndReason;
-use crate::policy::{Difference, Filtering, InForce, Policy};
-use crate::session::{Sessions, arrival_port};
+use crate::policy::{Difference, InForce, Policy};
+use crate::pool::Filtering;
+use crate::session::{Kind, Sessions, arrival_port, inside_addresses, outside_addresses};
 
 /// What a policy means for the sessions there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,29 +88,47 @@ impl Fate {
         session: &Session,
         activity: &Activity,
     ) -> Self {
-        let hairpin = session.flags.contains(Flags::HAIRPIN);
-        if !policy.is_inside(session.original.source.addr)
-            || hairpin && !policy.is_inside(session.reply.source.addr)
-        {
+        if !inside_addresses(session).all(|address| policy.is_inside(address)) {
             return Self::End(EndReason::Policy);
         }
-        let address = session.reply.destination.addr;
-        let outside = policy.outside_of(address);
-        if hairpin {
-            let target = policy.outside_of(session.original.destination.addr);
-            let both = outside.is_some() && target.is_some();
-            return if both { Self::Keep } else { Self::End(EndReason::AddressGone) };
+        let ours = outside_addresses(session).all(|address| policy.outside_of(address).is_some());
+        match Kind::of(session) {
+            Kind::Mapped if session.flags.contains(Flags::HAIRPIN) => {
+                if ours {
+                    Self::Keep
+                } else {
+                    Self::End(EndReason::AddressGone)
+                }
+            }
+            Kind::Mapped => Self::of_mapped(policy, filtering, session, activity),
+            Kind::Plain => Self::of_plain(policy, session),
         }
+    }
+
+    /// An end that has become an address of ours is spoken to in another way.
+    fn of_plain(policy: &InForce, session: &Session) -> Self {
+        let ends = [session.original.source.addr, session.original.destination.addr];
+        let ours = ends.into_iter().any(|address| policy.outside_of(address).is_some());
+        if ours { Self::End(EndReason::Policy) } else { Self::Keep }
+    }
+
+    fn of_mapped(
+        policy: &InForce,
+        filtering: &BTreeSet<IpAddr>,
+        session: &Session,
+        activity: &Activity,
+    ) -> Self {
+        let address = session.reply.destination.addr;
         let guest = session.flags.contains(Flags::FORWARDED);
-        if let Some(outside) = outside {
-            let filters = outside.filtering != Filtering::EndpointIndependent;
+        if let Some(outside) = policy.outside_of(address) {
+            let filters = outside.pool.filtering != Filtering::EndpointIndependent;
             let answered = activity.sides.egress.packets > 0;
             let uninvited = guest && !answered && filters && filtering.contains(&address);
             return if uninvited { Self::End(EndReason::Policy) } else { Self::Keep };
         }
         let has_successor = policy
             .outside(arrival_port(session, Direction::Ingress))
-            .is_some_and(|outside| !outside.addresses.is_empty());
+            .is_some_and(|outside| !outside.pool.addresses.is_empty());
         if has_successor && !Sessions::is_answered(activity) && !guest {
             Self::Move
         } else {
@@ -120,5 +139,5 @@ impl Fate {
 
 /// Every outside address.
 fn addresses(policy: &Policy) -> BTreeSet<IpAddr> {
-    policy.outsides.iter().flat_map(|outside| outside.addresses.iter().copied()).collect()
+    policy.outsides.iter().flat_map(|outside| outside.pool.addresses.iter().copied()).collect()
 }

@@ -77,8 +77,11 @@ impl Engine {
         }
         let outside = self.policy.outside(port)?;
         let named = IpAddr::V4(about.destination());
-        let address =
-            if self.policy.shares(port, named) { named } else { *outside.addresses.first()? };
+        let address = if self.policy.shares(port, named) {
+            named
+        } else {
+            *outside.pool.addresses.first()?
+        };
         Some((Realm::Outside, address))
     }
 }

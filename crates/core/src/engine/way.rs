@@ -4,9 +4,8 @@
 use masq_flow::{Direction, Flags, NextHopId, Session};
 
 use super::Engine;
-use crate::policy::Realm;
 use crate::routes::{NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
-use crate::session::arrival_port;
+use crate::session::{Kind, arrival_port, realm_of_arrival};
 
 /// Where packets of a session's direction go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,19 +99,12 @@ impl Engine {
 
     /// Whether a session's packets may leave by an interface.
     pub(crate) fn suits(&self, session: &Session, direction: Direction, port: PortId) -> bool {
-        if direction == Direction::Ingress || session.flags.contains(Flags::HAIRPIN) {
+        let inwards = direction == Direction::Ingress || session.flags.contains(Flags::HAIRPIN);
+        if inwards || Kind::of(session) == Kind::Plain {
             return self.policy.inside(port).is_some();
         }
         let address = session.reply.destination.addr;
         self.policy.shares(port, address)
-    }
-}
-
-/// On which side packets of a session's direction arrive.
-pub(crate) fn realm_of_arrival(session: &Session, direction: Direction) -> Realm {
-    match direction {
-        Direction::Ingress if !session.flags.contains(Flags::HAIRPIN) => Realm::Outside,
-        Direction::Egress | Direction::Ingress => Realm::Inside,
     }
 }
 

@@ -5,6 +5,7 @@ use masq_wire::icmp::error::Report;
 use masq_wire::icmp::unreachable;
 
 use super::arrival::Arrival;
+use super::first::{Refusal, check_ttl};
 use super::{Engine, Judged};
 use crate::event::Event;
 use crate::fragment::{Origin, Split};
@@ -15,7 +16,7 @@ use crate::verdict::{DropReason, Egress, Transmit, Verdict};
 /// Whether a packet can leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WayOut {
-    /// A copy waits for the neighbour's address.
+    /// Not before the neighbour's address is known.
     Held,
     /// It can.
     Open,
@@ -43,33 +44,21 @@ impl Engine {
         packet: &Packet<'_>,
         hop: NextHop,
     ) -> Result<WayOut, DropReason> {
-        if packet.ttl() <= 1 {
-            self.report(arrival, packet, Report::TTL_EXCEEDED);
-            return Err(DropReason::TtlExpired);
-        }
-        let mtu = hop.mtu as usize;
-        let fits = match arrival.reassembled {
-            Some(origin) => origin.mtu(mtu).is_some(),
-            None => packet.total_len() <= mtu || !packet.dont_fragment(),
-        };
-        if !fits {
-            let mtu = u16::try_from(hop.mtu).unwrap_or(u16::MAX);
-            self.report(arrival, packet, Report::fragmentation_needed(mtu));
-            return Err(DropReason::CannotFragment);
-        }
-        match hop.state {
-            NextHopState::Ready => Ok(WayOut::Open),
-            NextHopState::Failed => {
-                self.report(arrival, packet, Report::unreachable(unreachable::HOST));
-                Err(DropReason::NeighbourFailed)
-            }
-            NextHopState::Resolving => {
-                let (port, reassembled) = (arrival.port, arrival.reassembled);
-                let waiting = Waiting { bytes: Vec::new(), port, reassembled, own: false };
-                self.hold(arrival.now, hop, packet.bytes(), waiting);
+        match leaves(arrival, packet, hop) {
+            Ok(WayOut::Open) => Ok(WayOut::Open),
+            Ok(WayOut::Held) => {
+                self.wait(arrival, packet, hop);
                 Ok(WayOut::Held)
             }
+            Err(refusal) => Err(self.refuse(arrival, packet, refusal)),
         }
+    }
+
+    /// Keeps a copy of a packet until its neighbour's address is known.
+    pub(crate) fn wait(&mut self, arrival: &Arrival<'_>, packet: &Packet<'_>, hop: NextHop) {
+        let (port, reassembled) = (arrival.port, arrival.reassembled);
+        let waiting = Waiting { bytes: Vec::new(), port, reassembled, own: false };
+        self.hold(arrival.now, hop, packet.bytes(), waiting);
     }
 
     /// Sends a translated packet, in pieces if it is too long or came in pieces.
@@ -97,21 +86,6 @@ impl Engine {
             .map_err(|_| DropReason::CannotFragment)?;
         self.outbox.push_split(split, packet.total_len(), Transmit::Forward(egress))?;
         Ok(Verdict::Held)
-    }
-
-    /// Forwards a packet as it is.
-    pub(crate) fn forward(
-        &mut self,
-        arrival: &Arrival<'_>,
-        packet: &mut Packet<'_>,
-        hop: NextHop,
-    ) -> Judged {
-        match self.way_out(arrival, packet, hop)? {
-            WayOut::Open => {}
-            WayOut::Held => return Ok(Verdict::Held),
-        }
-        self.stats.between_insides.add(packet.total_len());
-        self.emit(arrival, packet, hop)
     }
 
     /// Finds the way of a packet that we made ourselves.
@@ -189,28 +163,31 @@ impl Engine {
             self.stats.count_drop(DropReason::ResolvingTooMany);
         }
     }
+}
 
-    /// Answers a packet that no route leads on for, and says why it is dropped.
-    pub(crate) fn refuse(
-        &mut self,
-        arrival: &Arrival<'_>,
-        packet: &Packet<'_>,
-        route: Route,
-    ) -> DropReason {
-        let (reason, code) = match route {
-            Route::Blackhole => (DropReason::Blackhole, None),
-            Route::Broadcast => (DropReason::Broadcast, None),
-            Route::Local | Route::Unicast(_) | Route::NoRoute => {
-                (DropReason::NoRoute, Some(unreachable::NETWORK))
-            }
-            Route::Prohibited => {
-                (DropReason::Prohibited, Some(unreachable::ADMINISTRATIVELY_PROHIBITED))
-            }
-            Route::Unreachable => (DropReason::Unreachable, Some(unreachable::HOST)),
-        };
-        if let Some(code) = code {
-            self.report(arrival, packet, Report::unreachable(code));
+/// Says whether a packet, as it arrived, can leave to a next hop, and changes nothing.
+pub(crate) fn leaves(
+    arrival: &Arrival<'_>,
+    packet: &Packet<'_>,
+    hop: NextHop,
+) -> Result<WayOut, Refusal> {
+    check_ttl(packet)?;
+    let mtu = hop.mtu as usize;
+    let fits = match arrival.reassembled {
+        Some(origin) => origin.mtu(mtu).is_some(),
+        None => packet.total_len() <= mtu || !packet.dont_fragment(),
+    };
+    if !fits {
+        let mtu = u16::try_from(hop.mtu).unwrap_or(u16::MAX);
+        let report = Report::fragmentation_needed(mtu);
+        return Err(Refusal::told(DropReason::CannotFragment, report));
+    }
+    match hop.state {
+        NextHopState::Ready => Ok(WayOut::Open),
+        NextHopState::Resolving => Ok(WayOut::Held),
+        NextHopState::Failed => {
+            let report = Report::unreachable(unreachable::HOST);
+            Err(Refusal::told(DropReason::NeighbourFailed, report))
         }
-        reason
     }
 }

@@ -6,7 +6,8 @@
 use core::net::IpAddr;
 use std::collections::BTreeSet;
 
-use super::{Filtering, InForce, Mapping, PortRanges, Prefix};
+use super::{InForce, Prefix};
+use crate::pool::{Filtering, Mapping, PortRanges};
 use crate::routes::PortId;
 
 /// In what two policies differ, as far as sessions or ports in use are concerned.
@@ -34,7 +35,7 @@ impl Difference {
             ports: sides || old.reserved != new.reserved || ports(old) != ports(new),
             ..Self::default()
         };
-        for address in new.outsides.iter().flat_map(|outside| &outside.addresses) {
+        for address in new.outsides.iter().flat_map(|outside| &outside.pool.addresses) {
             let (before, after) = (behaviour(old, *address), behaviour(new, *address));
             difference.mapping |= before.0 != after.0;
             if before.1 != after.1 {
@@ -52,8 +53,8 @@ impl Difference {
 
 /// The behaviour of an address; the usual one, if nobody shares it.
 fn behaviour(policy: &InForce, address: IpAddr) -> (Mapping, Filtering) {
-    let outside = policy.outside_of(address);
-    outside.map_or_else(Default::default, |outside| (outside.mapping, outside.filtering))
+    let pool = policy.pool_of(address);
+    pool.map_or_else(Default::default, |pool| (pool.mapping, pool.filtering))
 }
 
 fn insides(policy: &InForce) -> Vec<(PortId, &[Prefix])> {
@@ -62,11 +63,15 @@ fn insides(policy: &InForce) -> Vec<(PortId, &[Prefix])> {
 
 fn outsides(policy: &InForce) -> Vec<(PortId, &[IpAddr], bool)> {
     let outsides = policy.outsides.iter();
-    outsides.map(|outside| (outside.port, &outside.addresses[..], outside.away)).collect()
+    outsides.map(|outside| (outside.port, &outside.pool.addresses[..], outside.away)).collect()
 }
 
 fn ports(policy: &InForce) -> Vec<(&PortRanges, bool)> {
-    policy.outsides.iter().map(|outside| (&outside.ports, outside.shared_with_host)).collect()
+    policy
+        .outsides
+        .iter()
+        .map(|outside| (&outside.pool.ports, outside.pool.shared_with_host))
+        .collect()
 }
 
 #[cfg(test)]
@@ -97,8 +102,8 @@ mod tests {
             policy.carrier = true;
             policy.reserved = PortRanges(vec![5000..=5001]);
             policy.hold_down.duration = Duration::from_secs(7);
-            policy.outsides[0].preserve_ports = false;
-            policy.outsides[0].ports = PortRanges::linux_2_2();
+            policy.outsides[0].pool.preserve_ports = false;
+            policy.outsides[0].pool.ports = PortRanges::linux_2_2();
             policy.insides[0].address = Some(IpAddr::from([192, 168, 1, 1]));
         });
         assert!(!difference.concerns_sessions());
@@ -111,10 +116,10 @@ mod tests {
             |policy| policy.timeouts.udp = Duration::from_secs(30),
             |policy| policy.insides[0].networks.clear(),
             |policy| policy.insides.clear(),
-            |policy| policy.outsides[0].addresses.clear(),
+            |policy| policy.outsides[0].pool.addresses.clear(),
             |policy| policy.outsides[0].away = true,
-            |policy| policy.outsides[0].mapping = Mapping::AddressDependent,
-            |policy| policy.outsides[0].filtering = Filtering::EndpointIndependent,
+            |policy| policy.outsides[0].pool.mapping = Mapping::AddressDependent,
+            |policy| policy.outsides[0].pool.filtering = Filtering::EndpointIndependent,
         ];
         for (number, change) in changes.into_iter().enumerate() {
             assert!(difference(change).concerns_sessions(), "{number}");

@@ -4,6 +4,7 @@ use core::net::IpAddr;
 use core::ops::Deref;
 
 use super::{Outside, Policy};
+use crate::pool::Pool;
 use crate::routes::PortId;
 
 /// A policy with an index of its outside addresses: a pool may hold thousands, and every packet is
@@ -22,7 +23,7 @@ impl InForce {
             .iter()
             .enumerate()
             .flat_map(|(place, outside)| {
-                outside.addresses.iter().map(move |one| (number(*one), place as u32))
+                outside.pool.addresses.iter().map(move |one| (number(*one), place as u32))
             })
             .collect();
         addresses.sort_unstable();
@@ -40,6 +41,16 @@ impl InForce {
         let address = number(address);
         let place = self.addresses.binary_search_by_key(&address, |(known, _)| *known).ok()?;
         self.policy.outsides.get(self.addresses[place].1 as usize)
+    }
+
+    /// The pool that an address is of.
+    pub(crate) fn pool_of(&self, address: IpAddr) -> Option<&Pool> {
+        self.outside_of(address).map(|outside| &outside.pool)
+    }
+
+    /// Whether an address is of a pool.
+    pub(crate) fn is_of(&self, address: IpAddr, pool: &Pool) -> bool {
+        self.pool_of(address).is_some_and(|other| other.id == pool.id)
     }
 
     /// Whether the outside on an interface shares an address.

@@ -4,68 +4,86 @@
 
 use core::net::IpAddr;
 
-use masq_flow::{Activity, Flags, NextHopId, PerDirection, Refused, Session, Slot};
+use masq_flow::{Activity, Direction, Flags, NextHopId, PerDirection, Refused, Session, Slot};
 use masq_wire::{Endpoint, Protocol, Tuple};
 
 use super::lifetime::class_of;
-use super::{PIN_INTERVAL, Scope, Sessions, space_of};
+use super::{Kind, PIN_INTERVAL, Scope, Sessions, space_of};
 use crate::event::{EndReason, Event};
 use crate::limits::Limit;
 use crate::mapping::Book;
-use crate::policy::{Outside, Pooling};
+use crate::pool::{Pool, Pooling};
 use crate::ports::{PortSpace, Release, Wish};
 use crate::routes::PortId;
 use crate::tcp::State;
+use crate::time::Instant;
 use crate::verdict::DropReason;
 
 /// Addresses of a pool that are tried for one mapping, when any may be used.
 const POOL_TRIES: usize = 8;
 
+/// A session that is to begin: all of it but the port that a new mapping gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) original: Tuple,
+    pub(crate) reply: Tuple,
+    pub(crate) flags: Flags,
+    /// Where its packets arrive.
+    pub(crate) ports: PerDirection<PortId>,
+    /// Which way the first of them travels.
+    pub(crate) direction: Direction,
+    pub(crate) place: Place,
+}
+
+/// Where a session that is to begin belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the mapping that has its outside endpoint.
+    Mapping,
+    /// In a new mapping, with a port of its outside address.
+    New,
+}
+
 impl Sessions {
-    /// Begins a session for a packet from an inside host.
+    /// Begins a session.
     ///
-    /// `target` is the endpoint of another inside host, if the destination stands for one.
-    pub(crate) fn open_egress(
+    /// # Errors
+    ///
+    /// Says what there is none left of; nothing has been taken then.
+    pub(crate) fn open(
         &mut self,
         scope: &mut Scope<'_>,
-        original: Tuple,
-        ports: PerDirection<PortId>,
-        outside: &Outside,
-        target: Option<Endpoint>,
+        opening: &Opening,
     ) -> Result<(Slot, Session), DropReason> {
-        let (protocol, inside, remote) = (original.protocol, original.source, original.destination);
-        let book = Book { table: &self.table, policy: scope.policy };
-        let head = self.mappings.of_inside(book, outside, protocol, inside, remote);
-        self.admit(scope, inside.addr, head.is_none())?;
-        let endpoint = match head.and_then(|head| self.table.session(head)) {
-            Some(session) => Ok(session.reply.destination),
-            None => self.choose(scope, outside, protocol, inside, remote),
+        // Freed records rest, so room is made a little before it is needed; and before anything is
+        // looked up that might be given up for it.
+        if self.is_nearly_full() {
+            self.reclaim_record(scope);
+        }
+        let Opening { original, mut reply, ports, flags, .. } = *opening;
+        let inside = original.source;
+        let head = match opening.place {
+            Place::Mapping => {
+                let book = Book { table: &self.table, policy: scope.policy };
+                self.mappings.of_outside(book, reply.protocol, reply.destination)
+            }
+            Place::New => None,
         };
-        let endpoint = endpoint.inspect_err(|_| {
+        self.admit(scope, inside.addr, head.is_none())?;
+        let taken = match (opening.place, head) {
+            (_, Some(_)) => Ok(reply.destination),
+            (Place::Mapping, None) => {
+                let endpoint = reply.destination;
+                self.take_again(reply.protocol, endpoint).map(|()| endpoint)
+            }
+            (Place::New, None) => self.take_endpoint(scope, &original, reply.destination.addr),
+        };
+        reply.destination = taken.inspect_err(|_| {
             self.hosts.session_ended(scope.now, inside.addr);
             self.hosts.mapping_ended(scope.now, inside.addr);
         })?;
-        let answerer = target.unwrap_or(remote);
-        let flags = if target.is_some() { Flags::HAIRPIN } else { Flags::empty() };
-        let reply = Tuple::new(protocol, answerer, endpoint);
         let session = new_session(scope, original, reply, ports, flags);
         Ok((self.insert(scope, &session, head)?, session))
-    }
-
-    /// Begins a session for a packet from outside that a mapping lets in.
-    pub(crate) fn open_ingress(
-        &mut self,
-        scope: &mut Scope<'_>,
-        reply: Tuple,
-        ports: PerDirection<PortId>,
-        head: Slot,
-    ) -> Result<(Slot, Session), DropReason> {
-        let Some(first) = self.table.session(head) else { return Err(DropReason::Unsolicited) };
-        let inside = first.original.source;
-        self.admit(scope, inside.addr, false)?;
-        let original = Tuple::new(reply.protocol, inside, reply.source);
-        let session = new_session(scope, original, reply, ports, Flags::FORWARDED);
-        Ok((self.insert(scope, &session, Some(head))?, session))
     }
 
     /// Begins the session of a slot anew: its endpoints open another connection.
@@ -94,56 +112,92 @@ impl Sessions {
         Some(slot)
     }
 
-    /// Chooses the outside endpoint of a new mapping.
-    pub(crate) fn choose(
+    /// Takes the outside endpoint of a new mapping, at an address.
+    pub(super) fn take_endpoint(
         &mut self,
         scope: &mut Scope<'_>,
-        outside: &Outside,
-        protocol: Protocol,
-        inside: Endpoint,
-        remote: Endpoint,
+        original: &Tuple,
+        address: IpAddr,
     ) -> Result<Endpoint, DropReason> {
-        let pool = &outside.addresses;
-        if pool.is_empty() || outside.away {
+        let Some(space) = space_of(original.protocol) else {
+            return Ok(Endpoint::new(address, 0));
+        };
+        let pool = scope.policy.pool_of(address).ok_or(DropReason::NoOutsideAddress)?;
+        let wish = wish(pool, space, original.source.port);
+        let port = self.take_port(scope, address, space, wish)?;
+        Ok(Endpoint::new(address, port))
+    }
+
+    /// Takes the endpoint of a mapping whose last session had to make room just now.
+    fn take_again(&mut self, protocol: Protocol, endpoint: Endpoint) -> Result<(), DropReason> {
+        let Some(space) = space_of(protocol) else { return Ok(()) };
+        let claimed = self.ports.claim_exact(endpoint.addr, space, endpoint.port);
+        claimed.map_err(|_| DropReason::PortsExhausted)
+    }
+
+    /// Takes a port, if need be that of a mapping that may be given up.
+    fn take_port(
+        &mut self,
+        scope: &mut Scope<'_>,
+        address: IpAddr,
+        space: PortSpace,
+        wish: Wish,
+    ) -> Result<u16, DropReason> {
+        if let Ok(port) = self.ports.allocate(scope.now, address, space, wish) {
+            return Ok(port);
+        }
+        if self.reclaim_port(scope, address, space)
+            && let Ok(port) = self.ports.allocate(scope.now, address, space, wish)
+        {
+            return Ok(port);
+        }
+        self.tell_exhausted(scope, address, space);
+        Err(DropReason::PortsExhausted)
+    }
+
+    /// The address of a pool that a new mapping is to have: of those that it may have, the first with
+    /// a port that is free, or may be given up.
+    pub(crate) fn address_for(
+        &self,
+        now: Instant,
+        pool: &Pool,
+        tuple: &Tuple,
+    ) -> Result<IpAddr, DropReason> {
+        let Tuple { protocol, source: inside, destination: remote } = *tuple;
+        let addresses = &pool.addresses;
+        if addresses.is_empty() {
             return Err(DropReason::NoOutsideAddress);
         }
-        let (start, tries) = match self.settled(outside, inside.addr) {
+        let (start, tries) = match self.settled(pool, inside.addr) {
             Some(start) => (start, 1),
-            None => (self.random.below(pool.len() as u32) as usize, pool.len().min(POOL_TRIES)),
+            None => (self.scattered(tuple, addresses.len()), addresses.len().min(POOL_TRIES)),
         };
-        let candidates = (start..start + tries).map(|i| pool[i % pool.len()]);
-        let Some((space, wish)) = wish(outside, protocol, inside.port) else {
+        let mut candidates = (start..start + tries).map(|i| addresses[i % addresses.len()]);
+        let Some(space) = space_of(protocol) else {
             let free = |address: &IpAddr| {
                 let reply = Tuple::new(protocol, remote, Endpoint::new(*address, 0));
                 self.table.lookup(&reply).is_none()
             };
-            let address = candidates.clone().find(free).ok_or(DropReason::RemoteTaken)?;
-            return Ok(Endpoint::new(address, 0));
+            return candidates.find(free).ok_or(DropReason::RemoteTaken);
         };
-        for address in candidates.clone() {
-            if let Ok(port) = self.ports.allocate(scope.now, address, space, wish) {
-                return Ok(Endpoint::new(address, port));
-            }
+        if tries == 1 {
+            return Ok(addresses[start]);
         }
-        for address in candidates {
-            if self.reclaim_port(scope, address, space)
-                && let Ok(port) = self.ports.allocate(scope.now, address, space, wish)
-            {
-                return Ok(Endpoint::new(address, port));
-            }
-        }
-        self.tell_exhausted(scope, pool[start], space);
-        Err(DropReason::PortsExhausted)
+        let wish = wish(pool, space, inside.port);
+        let has_free = |address: &IpAddr| self.ports.has_free(now, *address, space, wish);
+        let may_have = |address: &IpAddr| self.reclaim.has_any(*address, space);
+        let found = candidates.clone().find(has_free).or_else(|| candidates.find(may_have));
+        Ok(found.unwrap_or(addresses[start]))
     }
 
     /// The address that a host gets, where it always gets the same.
-    pub(crate) fn likely_address(&self, outside: &Outside, host: IpAddr) -> Option<IpAddr> {
-        self.settled(outside, host).map(|index| outside.addresses[index])
+    pub(crate) fn likely_address(&self, pool: &Pool, host: IpAddr) -> Option<IpAddr> {
+        self.settled(pool, host).map(|index| pool.addresses[index])
     }
 
     /// Which address of a pool a host gets, where it always gets the same.
-    fn settled(&self, outside: &Outside, host: IpAddr) -> Option<usize> {
-        match (outside.pooling, outside.addresses.len()) {
+    fn settled(&self, pool: &Pool, host: IpAddr) -> Option<usize> {
+        match (pool.pooling, pool.addresses.len()) {
             (_, 0) => None,
             (_, 1) => Some(0),
             (Pooling::Paired, many) => Some(self.paired(host, many)),
@@ -172,12 +226,18 @@ impl Sessions {
 
     /// RFC 4787 REQ-2: a host always gets the same address of a pool.
     fn paired(&self, host: IpAddr, pool: usize) -> usize {
-        let bits = match host {
-            IpAddr::V4(v4) => u128::from(v4.to_bits()),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
-        let hash = self.pairing.hash([bits as u64, (bits >> 64) as u64]);
-        (hash % pool as u64) as usize
+        let [low, high] = words(host);
+        (self.pairing.hash([low, high]) % pool as u64) as usize
+    }
+
+    /// An address of a pool for a flow, where any will do: nobody who lacks the secret knows which.
+    fn scattered(&self, tuple: &Tuple, pool: usize) -> usize {
+        let Tuple { protocol, source, destination } = *tuple;
+        let ([a, b], [c, d]) = (words(source.addr), words(destination.addr));
+        let ports = u64::from(protocol.0) << 32
+            | u64::from(source.port) << 16
+            | u64::from(destination.port);
+        (self.pairing.hash([a, b, c, d, ports]) % pool as u64) as usize
     }
 
     fn tell_exhausted(&mut self, scope: &mut Scope<'_>, address: IpAddr, space: PortSpace) {
@@ -196,9 +256,6 @@ impl Sessions {
         session: &Session,
         head: Option<Slot>,
     ) -> Result<Slot, DropReason> {
-        if self.is_nearly_full() {
-            self.reclaim_record(scope);
-        }
         let slot = match self.table.insert(scope.now.as_nanos(), session) {
             Ok(slot) => slot,
             Err(refused) => {
@@ -263,7 +320,9 @@ impl Sessions {
 
     /// Carries everything that is kept by slot over to another one.
     fn move_slot(&mut self, scope: &Scope<'_>, session: &Session, old: Slot, new: Slot) {
-        self.mappings.substitute(session, old, new);
+        if Kind::of(session) == Kind::Mapped {
+            self.mappings.substitute(session, old, new);
+        }
         self.pins.remove(old, session);
         self.pins.add(new, session);
         self.reclaim.remove(old);
@@ -278,13 +337,20 @@ impl Sessions {
     }
 }
 
-fn wish(outside: &Outside, protocol: Protocol, port: u16) -> Option<(PortSpace, Wish)> {
-    let space = space_of(protocol)?;
+fn wish(pool: &Pool, space: PortSpace, port: u16) -> Wish {
     let wish = match space {
         PortSpace::Icmp => Wish::identifier(port),
         PortSpace::Tcp | PortSpace::Udp => Wish::port(port),
     };
-    Some((space, Wish { preserve: outside.preserve_ports, ..wish }))
+    Wish { preserve: pool.preserve_ports, ..wish }
+}
+
+fn words(address: IpAddr) -> [u64; 2] {
+    let bits = match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    [bits as u64, (bits >> 64) as u64]
 }
 
 fn new_session(

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use masq_flow::{Flags, Session, Slot};
 use masq_wire::{Endpoint, Protocol};
 
-use super::{Scope, Sessions};
+use super::{Kind, Scope, Sessions};
 
 /// The hairpin sessions that lead to each outside endpoint.
 #[derive(Debug, Default)]
@@ -49,14 +49,15 @@ impl Pins {
 
     /// Whether any session leads to the mapping of this one.
     pub(crate) fn has(&self, session: &Session) -> bool {
-        self.leading.contains_key(&mapping(session))
+        mapping(session).is_some_and(|mapping| self.leading.contains_key(&mapping))
     }
 }
 
 impl Sessions {
     /// Whether a session that is not over leads to the mapping of this one.
     pub(super) fn is_pinned(&self, scope: &Scope<'_>, session: &Session) -> bool {
-        let Some(slots) = self.pins.leading.get(&mapping(session)) else { return false };
+        let slots = mapping(session).and_then(|mapping| self.pins.leading.get(&mapping));
+        let Some(slots) = slots else { return false };
         slots.iter().any(|slot| {
             let leading = self.table.session(*slot);
             leading.is_some_and(|leading| !self.is_over(scope, *slot, &leading))
@@ -69,6 +70,7 @@ fn target(session: &Session) -> Option<(Protocol, Endpoint)> {
     hairpin.then_some((session.original.protocol, session.original.destination))
 }
 
-const fn mapping(session: &Session) -> (Protocol, Endpoint) {
-    (session.original.protocol, session.reply.destination)
+fn mapping(session: &Session) -> Option<(Protocol, Endpoint)> {
+    let mapped = Kind::of(session) == Kind::Mapped;
+    mapped.then_some((session.original.protocol, session.reply.destination))
 }

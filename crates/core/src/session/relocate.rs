@@ -60,10 +60,15 @@ impl Sessions {
         let port = arrival_port(session, Direction::Ingress);
         let outside = scope.policy.outside(port)?;
         let book = Book { table: &self.table, policy: scope.policy };
-        let head = self.mappings.of_inside(book, outside, protocol, inside, remote);
+        let head = self.mappings.of_inside(book, &outside.pool, protocol, inside, remote);
         let endpoint = match head.and_then(|head| self.table.session(head)) {
             Some(first) => first.reply.destination,
-            None => self.choose(scope, outside, protocol, inside, remote).ok()?,
+            None if outside.away => return None,
+            None => {
+                let original = &session.original;
+                let address = self.address_for(scope.now, &outside.pool, original).ok()?;
+                self.take_endpoint(scope, original, address).ok()?
+            }
         };
         let moved = Session {
             reply: Tuple::new(protocol, remote, endpoint),

@@ -38,13 +38,14 @@ fn inside(host: u16) -> Endpoint {
 
 fn guess(net: &Net, host: u16) -> Option<core::net::IpAddr> {
     let outside = &net.engine.policy.outsides[0];
-    net.engine.sessions.likely_address(outside, inside(host).addr)
+    net.engine.sessions.likely_address(&outside.pool, inside(host).addr)
 }
 
 fn pool(pooling: Pooling, addresses: u8) -> Net {
     Net::with(|policy| {
         let outside = &mut policy.outsides[0];
-        outside.addresses = (1..=addresses).map(|n| Ipv4Addr::new(203, 0, 113, n).into()).collect();
-        outside.pooling = pooling;
+        outside.pool.addresses =
+            (1..=addresses).map(|n| Ipv4Addr::new(203, 0, 113, n).into()).collect();
+        outside.pool.pooling = pooling;
     })
 }

@@ -122,7 +122,7 @@ impl Net {
 
     /// A network with another kind of filtering.
     pub(super) fn filtering(filtering: crate::Filtering) -> Self {
-        Self::with(|policy| policy.outsides[0].filtering = filtering)
+        Self::with(|policy| policy.outsides[0].pool.filtering = filtering)
     }
 
     pub(super) const fn now(&self) -> Instant {
@@ -348,7 +348,7 @@ impl Net {
         if seen.way() != Way::Outside {
             return;
         }
-        let shared = &self.policy.outsides[0].addresses;
+        let shared = &self.policy.outsides[0].pool.addresses;
         assert!(shared.contains(&packet.source().into()), "an inside source leaks: {seen:?}");
         if packet.fragment_offset() == 0
             && let Ok(Some(quoted)) = packet.quoted()

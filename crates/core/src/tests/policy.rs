@@ -33,7 +33,7 @@ fn when_the_address_changes_unanswered_sessions_move_and_answered_ones_end() {
     Connection::begin(&mut net, c1(6000), s1(80));
     net.events();
 
-    net.apply(|policy| policy.outsides[0].addresses = vec![Y.parse().unwrap()]);
+    net.apply(|policy| policy.outsides[0].pool.addresses = vec![Y.parse().unwrap()]);
 
     assert_eq!(end_reasons(&mut net), [EndReason::AddressGone]);
     assert_eq!(net.sessions(), 1);
@@ -49,11 +49,11 @@ fn when_the_address_changes_unanswered_sessions_move_and_answered_ones_end() {
 fn without_any_address_nothing_leaves_and_the_next_one_is_used() {
     let mut net = Net::new();
     net.udp_out(c1(5000), s1(9));
-    net.apply(|policy| policy.outsides[0].addresses.clear());
+    net.apply(|policy| policy.outsides[0].pool.addresses.clear());
     assert_eq!(net.sessions(), 0);
     let answer = net.send_out(&make::udp(c1(5000), s1(9), b""));
     assert_eq!(answer.drop_reason(), Some(DropReason::NoOutsideAddress));
-    net.apply(|policy| policy.outsides[0].addresses = vec![Y.parse().unwrap()]);
+    net.apply(|policy| policy.outsides[0].pool.addresses = vec![Y.parse().unwrap()]);
     assert_eq!(net.udp_out(c1(5000), s1(9)).addr.to_string(), Y);
 }
 
@@ -73,7 +73,7 @@ fn sessions_wait_for_an_outside_that_is_away_and_go_on_with_the_address_they_had
     net.apply(|policy| policy.outsides[0].away = true);
     net.apply(|policy| {
         policy.outsides[0].away = false;
-        policy.outsides[0].addresses = vec![Y.parse().unwrap()];
+        policy.outsides[0].pool.addresses = vec![Y.parse().unwrap()];
     });
     assert_eq!(net.sessions(), 0, "it came back with another address");
 }
@@ -106,11 +106,11 @@ fn another_mapping_behaviour_keeps_the_endpoints_that_exist() {
     let mut net = Net::new();
     let outside = net.udp_out(c1(5000), s1(9));
     net.udp_out(c1(5000), s2(9));
-    net.apply(|policy| policy.outsides[0].mapping = Mapping::AddressAndPortDependent);
+    net.apply(|policy| policy.outsides[0].pool.mapping = Mapping::AddressAndPortDependent);
     assert_eq!(net.udp_out(c1(5000), s1(9)), outside);
     assert_eq!(net.udp_out(c1(5000), s2(9)), outside);
     assert_ne!(net.udp_out(c1(5000), s2(10)), outside);
-    net.apply(|policy| policy.outsides[0].mapping = Mapping::EndpointIndependent);
+    net.apply(|policy| policy.outsides[0].pool.mapping = Mapping::EndpointIndependent);
     net.udp_out(c1(5000), s2(11));
     net.wait(400);
     assert_eq!((net.sessions(), net.engine.stats().mappings), (0, 0));
@@ -136,7 +136,7 @@ fn a_plan_says_what_would_happen_and_changes_nothing() {
     net.udp_in(s1(9), x(5000));
     net.udp_out(c1(5001), s1(9));
     let mut other = policy();
-    other.outsides[0].addresses = vec![Y.parse().unwrap()];
+    other.outsides[0].pool.addresses = vec![Y.parse().unwrap()];
     let plan = net.engine.plan(&other);
     let expected = Plan {
         kept: 0,
@@ -214,7 +214,7 @@ fn a_successor_with_another_address_ends_what_it_cannot_keep() {
     net.udp_out(c1(5000), s1(9));
     let (writer, _) = Writer::adopt(net.engine.table().memory().clone(), 0).unwrap();
     let mut other = policy();
-    other.outsides[0].addresses = vec![Y.parse().unwrap()];
+    other.outsides[0].pool.addresses = vec![Y.parse().unwrap()];
     let engine = Engine::new(7_u64, writer, other, net.now());
     assert_eq!((engine.stats().adopted, engine.stats().sessions), (0, 0));
 }
@@ -222,7 +222,8 @@ fn a_successor_with_another_address_ends_what_it_cannot_keep() {
 #[test]
 fn memory_of_a_million_sessions_stays_in_its_budget() {
     let pool = |last| IpAddr::from([203, 0, 113, last]);
-    let mut net = Net::with(|policy| policy.outsides[0].addresses = (1..=32).map(pool).collect());
+    let mut net =
+        Net::with(|policy| policy.outsides[0].pool.addresses = (1..=32).map(pool).collect());
     let memory = Memory::heap(Layout::for_sessions(1 << 20));
     let writer = Writer::format(memory, Secret::new(1, 2));
     net.engine = Engine::new(1_u64, writer, net.engine.policy().clone(), net.now());

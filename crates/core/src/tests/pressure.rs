@@ -9,7 +9,7 @@ use crate::limits::Limit;
 use crate::{DropReason, EndReason, Engine, Event, PortRanges};
 
 fn few_ports(count: u16) -> Net {
-    Net::with(|policy| policy.outsides[0].ports = PortRanges(vec![2000..=2000 + count - 1]))
+    Net::with(|policy| policy.outsides[0].pool.ports = PortRanges(vec![2000..=2000 + count - 1]))
 }
 
 fn answered(net: &mut Net, from: Endpoint, to: Endpoint) -> Endpoint {

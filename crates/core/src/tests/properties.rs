@@ -86,11 +86,11 @@ fn network() -> impl Strategy<Value = (Mapping, Filtering, Pooling)> {
 fn make_net((mapping, filtering, pooling): (Mapping, Filtering, Pooling)) -> Net {
     Net::with(|policy| {
         let outside = &mut policy.outsides[0];
-        outside.addresses.push("203.0.113.2".parse().unwrap());
-        outside.mapping = mapping;
-        outside.filtering = filtering;
-        outside.pooling = pooling;
-        outside.ports = PortRanges(vec![2000..=2011]);
+        outside.pool.addresses.push("203.0.113.2".parse().unwrap());
+        outside.pool.mapping = mapping;
+        outside.pool.filtering = filtering;
+        outside.pool.pooling = pooling;
+        outside.pool.ports = PortRanges(vec![2000..=2011]);
         policy.hold_down.duration = Duration::from_secs(30);
     })
 }

@@ -189,7 +189,7 @@ fn interfaces(config: &CheckedConfig, ports: &[PortStatus]) -> Vec<InterfaceView
             role: role(port.side),
             index: Some(port.id.0),
             addresses: match policy.outside(port.id) {
-                Some(outside) => outside.addresses.clone(),
+                Some(outside) => outside.pool.addresses.clone(),
                 None => inside.and_then(|inside| inside.address).into_iter().collect(),
             },
             networks: inside

@@ -74,7 +74,7 @@ fn attack_a_flood_of_syns_from_outside_is_not_remembered_without_end() {
 #[test]
 fn attack_a_flood_of_syns_to_an_open_endpoint_ends_nothing_that_is_established() {
     let mut net = Net::with(|policy| {
-        policy.outsides[0].filtering = crate::Filtering::EndpointIndependent;
+        policy.outsides[0].pool.filtering = crate::Filtering::EndpointIndependent;
         policy.hosts.sessions = 5000;
     });
     let mut connection = Connection::open(&mut net, c1(6000), s1(80));
@@ -93,7 +93,7 @@ fn attack_a_flood_of_syns_to_an_open_endpoint_ends_nothing_that_is_established()
 #[test]
 fn attack_refused_packets_of_a_full_gateway_leave_established_flows_alone() {
     let mut net = Net::with(|policy| {
-        policy.outsides[0].ports = crate::PortRanges(vec![2000..=2099]);
+        policy.outsides[0].pool.ports = crate::PortRanges(vec![2000..=2099]);
     });
     let mut connections: Vec<Connection> =
         (0..100).map(|n| Connection::open(&mut net, c1(2000 + n), s1(80))).collect();

@@ -50,7 +50,7 @@ fn attack_an_error_reaches_nobody_but_the_sender_of_what_it_quotes() {
 fn attack_an_error_whose_envelope_and_quotation_disagree_is_dropped() {
     // CVE-2019-5598: a filter that looks at the one and a translator that looks at the other.
     const Y: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
-    let mut net = Net::with(|policy| policy.outsides[0].addresses.push(Y.into()));
+    let mut net = Net::with(|policy| policy.outsides[0].pool.addresses.push(Y.into()));
     let outside = net.udp_out(c1(5000), s1(9));
     let quoted = make::udp(outside, s1(9), b"");
     let [right, wrong] = if outside.addr == X { [X, Y] } else { [Y, X] };

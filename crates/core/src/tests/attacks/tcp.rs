@@ -109,7 +109,7 @@ fn attack_a_reset_cannot_make_room_for_a_stolen_endpoint() {
 
 #[test]
 fn attack_segments_without_a_connection_are_never_answered() {
-    let mut net = Net::with(|policy| policy.outsides[0].shared_with_host = false);
+    let mut net = Net::with(|policy| policy.outsides[0].pool.shared_with_host = false);
     let connection = Connection::open(&mut net, c1(6000), s1(80));
     // Middlebox reflection: data out of nowhere, to a free port, to one in use, to the inside.
     for flags in (0..=255).map(Flags::from_bits_retain).filter(|flags| !flags.opens()) {
@@ -124,7 +124,7 @@ fn attack_segments_without_a_connection_are_never_answered() {
 
 #[test]
 fn attack_open_and_closed_ports_look_the_same_to_a_stranger() {
-    let mut net = Net::with(|policy| policy.outsides[0].shared_with_host = false);
+    let mut net = Net::with(|policy| policy.outsides[0].pool.shared_with_host = false);
     Connection::open(&mut net, c1(6000), s1(80));
     net.udp_out(c1(6000), s1(80));
     for port in [6000, 7000] {

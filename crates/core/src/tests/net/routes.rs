@@ -23,7 +23,8 @@ impl Table {
     pub(in crate::tests) const ROUTER: NextHopId = NextHopId(1000);
 
     pub(super) fn new(policy: &Policy) -> Self {
-        let shared = policy.outsides.iter().flat_map(|outside| outside.addresses.iter().copied());
+        let shared =
+            policy.outsides.iter().flat_map(|outside| outside.pool.addresses.iter().copied());
         Self {
             inside_mtu: 1500,
             outside_mtu: 1500,

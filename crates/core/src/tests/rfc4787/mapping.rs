@@ -37,7 +37,7 @@ fn rfc4787_req_1_dependent_mappings_differ_by_remote_when_they_are_asked_for() {
         (Mapping::AddressDependent, 2),
         (Mapping::AddressAndPortDependent, 4),
     ] {
-        let mut net = Net::with(|policy| policy.outsides[0].mapping = mapping);
+        let mut net = Net::with(|policy| policy.outsides[0].pool.mapping = mapping);
         let seen: BTreeSet<Endpoint> =
             remotes.iter().map(|remote| net.udp_out(c1(5000), *remote)).collect();
         assert_eq!(seen.len(), expected, "{mapping:?}");
@@ -93,7 +93,7 @@ fn rfc4787_req_3_two_hosts_with_the_same_port_get_different_ones() {
 #[test]
 fn rfc4787_req_3_the_last_port_is_not_given_twice() {
     let mut net = Net::with(|policy| {
-        policy.outsides[0].ports = PortRanges(vec![2000..=2009]);
+        policy.outsides[0].pool.ports = PortRanges(vec![2000..=2009]);
     });
     let mut taken = BTreeSet::new();
     for port in 5000..5010 {
@@ -133,7 +133,7 @@ fn rfc4787_req_4_an_even_port_stays_even_and_an_odd_one_odd() {
 #[test]
 fn rfc4787_req_7_a_lease_from_the_inside_prefix_does_no_harm() {
     const LEASE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 200);
-    let mut net = Net::with(|policy| policy.outsides[0].addresses = vec![LEASE.into()]);
+    let mut net = Net::with(|policy| policy.outsides[0].pool.addresses = vec![LEASE.into()]);
     let outside = net.udp_out(c1(5000), s1(9));
     assert_eq!(outside, Endpoint::v4(LEASE, 5000));
     assert_eq!(net.udp_in(s1(9), outside), Some(c1(5000)));
@@ -150,8 +150,8 @@ fn rfc4787_req_11_behaviour_is_the_same_at_every_load() {
             Filtering::AddressAndPortDependent,
         ] {
             let mut net = Net::with(|policy| {
-                policy.outsides[0].filtering = filtering;
-                policy.outsides[0].ports = PortRanges(vec![2000..=2199]);
+                policy.outsides[0].pool.filtering = filtering;
+                policy.outsides[0].pool.ports = PortRanges(vec![2000..=2199]);
             });
             for port in 0..2 * load {
                 net.udp_out(c2(10_000 + port), s1(9));
@@ -187,7 +187,7 @@ fn rfc4787_req_11_what_was_refused_from_outside_changes_nothing_later() {
 fn pool(pooling: Pooling) -> Net {
     Net::with(|policy| {
         let outside = &mut policy.outsides[0];
-        outside.addresses = (1..=4).map(|n| Ipv4Addr::new(203, 0, 113, n).into()).collect();
-        outside.pooling = pooling;
+        outside.pool.addresses = (1..=4).map(|n| Ipv4Addr::new(203, 0, 113, n).into()).collect();
+        outside.pool.pooling = pooling;
     })
 }

@@ -71,7 +71,7 @@ fn rfc5382_req_6_payload_passes_untouched() {
 #[test]
 fn rfc5382_req_7_two_hosts_with_the_same_port_get_different_ones() {
     let mut net = Net::with(|policy| {
-        policy.outsides[0].ports = PortRanges(vec![2000..=2003]);
+        policy.outsides[0].pool.ports = PortRanges(vec![2000..=2003]);
     });
     let mut connections: Vec<Connection> = [c1(5000), c2(5000), c1(5001), c2(5001)]
         .map(|inside| Connection::open(&mut net, inside, s1(80)))

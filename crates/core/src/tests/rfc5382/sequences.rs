@@ -169,7 +169,7 @@ fn rfc5382_req_2a_simultaneous_open() {
 
 #[test]
 fn rfc5382_req_2a_simultaneous_open_of_two_that_agreed_on_ports() {
-    let mut net = Net::with(|policy| policy.outsides[0].shared_with_host = false);
+    let mut net = Net::with(|policy| policy.outsides[0].pool.shared_with_host = false);
     // The remote was first, and found nothing; see REQ-4.
     let syn = |to: Endpoint| make::tcp(s1(80), to, Flags::SYN, 5000, 0, b"");
     let expected = crate::tests::net::x(6000);

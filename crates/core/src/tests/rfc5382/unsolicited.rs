@@ -69,7 +69,7 @@ fn rfc5382_req_4_retransmissions_are_answered_once_or_each_in_its_time() {
 #[test]
 fn rfc5382_req_4_the_answer_can_be_turned_off() {
     let mut net = Net::with(|policy| {
-        policy.outsides[0].shared_with_host = false;
+        policy.outsides[0].pool.shared_with_host = false;
         policy.answer_inbound_syn = false;
     });
     net.send_in(&syn(s1(80), x(7000))).nothing();
@@ -88,7 +88,7 @@ fn rfc5382_req_4_on_a_shared_address_the_ports_of_the_host_are_its_own() {
 
 /// A gateway whose outside address is for inside hosts alone.
 fn own_address() -> Net {
-    Net::with(|policy| policy.outsides[0].shared_with_host = false)
+    Net::with(|policy| policy.outsides[0].pool.shared_with_host = false)
 }
 
 fn syn(from: Endpoint, to: Endpoint) -> Vec<u8> {

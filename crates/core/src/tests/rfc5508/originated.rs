@@ -17,7 +17,7 @@ fn rfc5508_req_8_who_cannot_have_a_port_is_told_so() {
     for (carrier, code) in [(false, 13), (true, 1)] {
         let mut net = Net::with(|policy| {
             policy.carrier = carrier;
-            policy.outsides[0].ports = PortRanges(vec![2000..=2001]);
+            policy.outsides[0].pool.ports = PortRanges(vec![2000..=2001]);
         });
         for port in [5000, 5001] {
             let outside = net.udp_out(c2(port), s1(9));

@@ -13,8 +13,8 @@ use crate::{DropReason, Event, Filtering, PortRanges};
 fn rfc7857_s4_who_has_used_up_the_paired_address_is_not_moved_to_another() {
     let mut net = Net::with(|policy| {
         let outside = &mut policy.outsides[0];
-        outside.addresses = vec![X.into(), Ipv4Addr::new(203, 0, 113, 2).into()];
-        outside.ports = PortRanges(vec![2000..=2003]);
+        outside.pool.addresses = vec![X.into(), Ipv4Addr::new(203, 0, 113, 2).into()];
+        outside.pool.ports = PortRanges(vec![2000..=2003]);
     });
     for protocol in [Protocol::UDP, Protocol::TCP] {
         let mut addresses = BTreeSet::new();
@@ -68,7 +68,7 @@ fn rfc7857_s6_a_tcp_mapping_admits_no_udp_nor_the_other_way_round() {
 #[test]
 fn rfc7857_s8_parity_is_kept_while_it_can_be_and_does_not_cost_a_port() {
     let mut net = Net::with(|policy| {
-        policy.outsides[0].ports = PortRanges(vec![2000..=2009]);
+        policy.outsides[0].pool.ports = PortRanges(vec![2000..=2009]);
     });
     let ports: Vec<u16> =
         (0..5).map(|n| answered(&mut net, Protocol::UDP, c1(5000 + 2 * n)).port).collect();
@@ -81,7 +81,7 @@ fn rfc7857_s8_parity_is_kept_while_it_can_be_and_does_not_cost_a_port() {
 
 #[test]
 fn rfc7857_s9_ports_that_are_not_preserved_are_random() {
-    let mut net = Net::with(|policy| policy.outsides[0].preserve_ports = false);
+    let mut net = Net::with(|policy| policy.outsides[0].pool.preserve_ports = false);
     let ports: Vec<u16> = (0..10_000).map(|n| net.udp_out(c1(20_000 + n), s1(53)).port).collect();
     assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
     assert!(ports.iter().all(|port| *port >= 1024));
@@ -100,7 +100,7 @@ fn rfc7857_s9_ports_that_are_not_preserved_are_random() {
 #[test]
 fn rfc7857_s9_another_seed_gives_other_ports() {
     let ports = |seed| {
-        let mut net = Net::seeded(seed, |policy| policy.outsides[0].preserve_ports = false);
+        let mut net = Net::seeded(seed, |policy| policy.outsides[0].pool.preserve_ports = false);
         (0..100).map(|n| net.udp_out(c1(20_000 + n), s1(53)).port).collect::<Vec<u16>>()
     };
     assert_eq!(ports(1), ports(1));

@@ -75,7 +75,7 @@ fn what_has_not_been_looked_at_is_judged_by_its_first_packet() {
 #[test]
 fn a_host_that_is_not_inside_any_more_cannot_be_reached_by_its_mapping() {
     let mut net = answered(4);
-    net.apply(|policy| policy.outsides[0].filtering = crate::Filtering::EndpointIndependent);
+    net.apply(|policy| policy.outsides[0].pool.filtering = crate::Filtering::EndpointIndependent);
     net.begin_to_apply(|policy| policy.insides[0].networks = vec![Prefix::v4(C1, 32)]);
     let stranger = net.send_in(&make::udp(s2(7), x(FIRST + 1), b""));
     stranger.dropped(DropReason::Unsolicited);
@@ -98,7 +98,7 @@ fn unanswered_sessions_move_by_the_walk_or_by_a_packet() {
     for port in FIRST..FIRST + 4 {
         net.udp_out(c1(port), s1(9));
     }
-    net.begin_to_apply(|policy| policy.outsides[0].addresses = vec![Y.parse().unwrap()]);
+    net.begin_to_apply(|policy| policy.outsides[0].pool.addresses = vec![Y.parse().unwrap()]);
     assert!(net.walk_on(1));
     let moved = net.udp_out(c1(FIRST + 3), s1(9));
     assert_eq!(moved.addr.to_string(), Y);
@@ -154,9 +154,9 @@ fn however_often_routes_change_every_session_is_looked_at() {
 #[test]
 fn an_address_that_comes_back_at_once_finds_its_ports_taken() {
     let mut net = answered(10);
-    net.begin_to_apply(|policy| policy.outsides[0].addresses = vec![Y.parse().unwrap()]);
+    net.begin_to_apply(|policy| policy.outsides[0].pool.addresses = vec![Y.parse().unwrap()]);
     assert!(net.walk_on(2));
-    net.begin_to_apply(|policy| policy.outsides[0].addresses = vec![X.into()]);
+    net.begin_to_apply(|policy| policy.outsides[0].pool.addresses = vec![X.into()]);
     let other = net.udp_out(c2(FIRST + 8), s2(9));
     assert_ne!(other, x(FIRST + 8), "another host's session has it");
     net.walk();
@@ -176,7 +176,7 @@ fn mappings_that_are_filed_anew_keep_their_endpoints() {
     for mapping in
         [Mapping::AddressAndPortDependent, Mapping::AddressDependent, Mapping::EndpointIndependent]
     {
-        net.begin_to_apply(|policy| policy.outsides[0].mapping = mapping);
+        net.begin_to_apply(|policy| policy.outsides[0].pool.mapping = mapping);
         for port in FIRST..FIRST + 10 {
             net.walk_on(1);
             assert_eq!(net.udp_out(c1(port), s1(9)), x(port));

@@ -17,7 +17,7 @@ fn who_was_let_in_and_never_answered_has_to_ask_again() {
     net.udp_out(c1(5000), answered);
 
     let plan = net.apply(|policy| {
-        policy.outsides[0].filtering = Filtering::AddressAndPortDependent;
+        policy.outsides[0].pool.filtering = Filtering::AddressAndPortDependent;
     });
 
     assert_eq!((plan.kept, plan.ended), (2, 1));
@@ -31,7 +31,7 @@ fn who_would_be_let_in_by_the_stricter_filter_too_is_let_in_again() {
     let mut net = Net::filtering(Filtering::EndpointIndependent);
     net.udp_out(c1(5000), s1(9));
     assert_eq!(net.udp_in(s1(10), x(5000)), Some(c1(5000)));
-    net.apply(|policy| policy.outsides[0].filtering = Filtering::AddressDependent);
+    net.apply(|policy| policy.outsides[0].pool.filtering = Filtering::AddressDependent);
     assert_eq!(net.udp_in(s1(10), x(5000)), Some(c1(5000)));
     assert_eq!(net.udp_in(s2(10), x(5000)), None);
 }
@@ -41,7 +41,7 @@ fn another_mapping_behaviour_ends_no_guest() {
     let mut net = Net::filtering(Filtering::AddressDependent);
     net.udp_out(c1(5000), s1(9));
     assert_eq!(net.udp_in(s1(10), x(5000)), Some(c1(5000)));
-    let plan = net.apply(|policy| policy.outsides[0].mapping = Mapping::AddressDependent);
+    let plan = net.apply(|policy| policy.outsides[0].pool.mapping = Mapping::AddressDependent);
     assert_eq!((plan.kept, plan.ended), (2, 0));
 }
 
@@ -54,7 +54,7 @@ fn a_hairpin_that_was_let_in_and_not_answered_meets_the_new_filter() {
     let (slot, _) = net.engine.table().lookup(&Tuple::new(Protocol::UDP, c1(5000), two)).unwrap();
     assert!(net.is_fast(slot, Direction::Egress));
 
-    net.apply(|policy| policy.outsides[0].filtering = Filtering::AddressAndPortDependent);
+    net.apply(|policy| policy.outsides[0].pool.filtering = Filtering::AddressAndPortDependent);
 
     assert!(!net.is_fast(slot, Direction::Egress));
     net.send_out(&there).dropped(DropReason::Filtered);

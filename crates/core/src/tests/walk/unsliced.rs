@@ -79,11 +79,13 @@ fn apply(net: &mut Net, change: Change) {
     let mut with = |change: &dyn Fn(&mut Policy)| net.begin_to_apply(change);
     match change {
         Change::Address(last) => {
-            with(&|policy| policy.outsides[0].addresses = vec![[203, 0, 113, last].into()]);
+            with(&|policy| policy.outsides[0].pool.addresses = vec![[203, 0, 113, last].into()]);
         }
         Change::Away(away) => with(&|policy| policy.outsides[0].away = away),
-        Change::Filtering(filtering) => with(&|policy| policy.outsides[0].filtering = filtering),
-        Change::Mapping(mapping) => with(&|policy| policy.outsides[0].mapping = mapping),
+        Change::Filtering(filtering) => {
+            with(&|policy| policy.outsides[0].pool.filtering = filtering)
+        }
+        Change::Mapping(mapping) => with(&|policy| policy.outsides[0].pool.mapping = mapping),
         Change::OnlyFirst(only) => {
             let network = if only { Prefix::v4(C1, 32) } else { crate::tests::net::LAN };
             with(&|policy| policy.insides[0].networks = vec![network]);
