@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
 use masq_flow::Layout;
 
@@ -219,6 +220,59 @@ fn gateway_topology_again() {
     run_all("ip link add lan type veth peer name lan2 \n ip link add wan type veth peer name wan2");
 }
 
+/// The closed interfaces, and what they were called.
+fn closed(gateway: &Handle) -> Vec<(String, String)> {
+    let ports = gateway.ports().unwrap().into_iter();
+    ports.filter_map(|port| Some((port.port.name, port.closed?))).collect()
+}
+
+/// Our TC programs on an interface, by links or filters.
+fn programs_on(name: &str) -> Vec<String> {
+    let mut programs = Vec::new();
+    for (kind, hook) in [(TcAttachType::Egress, "egress"), (TcAttachType::Ingress, "ingress")] {
+        let (_, linked) = SchedClassifier::query_tcx(name, kind).unwrap();
+        programs.extend(linked.iter().filter_map(|one| one.name_as_str().map(str::to_owned)));
+        let filters = run(&format!("tc filter show dev {name} {hook}"));
+        programs.extend(
+            filters.split_whitespace().filter(|word| word.starts_with("masq_")).map(str::to_owned),
+        );
+    }
+    programs
+}
+
+#[test]
+fn a_renamed_interface_stays_closed_until_it_is_released_whichever_daemon_runs() {
+    for attachment in [Attachment::Tcx, Attachment::Clsact] {
+        in_namespaces(|| {
+            gateway_topology();
+            let options = || Options { attachment, ..options() };
+            let gateway = start(options(), Box::new(PLAIN)).unwrap();
+            let error = gateway.release("lan").unwrap_err().to_string();
+            assert_eq!(error, "interface lan is not closed; none is");
+            let is_closed = [("other".to_owned(), "lan".to_owned())];
+            // While no daemon looks.
+            drop(gateway);
+            run_all("ip link set lan down \n ip link set lan name other \n ip link set other up");
+            run_all("ip link add lan type veth peer name lan-far");
+
+            let gateway = start(options(), Box::new(PLAIN)).unwrap();
+            assert_eq!(closed(&gateway), is_closed);
+            let gateway = {
+                drop(gateway);
+                start(options(), Box::new(PLAIN)).unwrap()
+            };
+            assert_eq!(closed(&gateway), is_closed, "the one after it knows, too");
+            assert_eq!(programs_on("other"), ["masq_ingress"]);
+            let error = gateway.release("lan").unwrap_err().to_string();
+            assert_eq!(error, "interface lan is not closed; closed: other");
+
+            gateway.release("other").unwrap();
+            assert_eq!(closed(&gateway), []);
+            assert_eq!(programs_on("other"), Vec::<String>::new());
+        });
+    }
+}
+
 #[test]
 fn interfaces_come_and_go_and_are_renamed() {
     in_namespaces(|| {
@@ -228,7 +282,9 @@ fn interfaces_come_and_go_and_are_renamed() {
         assert!(tries(ping));
         let served = |name: &str| {
             let ports = gateway.ports().unwrap();
-            ports.iter().any(|port| port.port.name == name && port.attachment.is_some())
+            ports.iter().any(|port| {
+                port.port.name == name && port.attachment.is_some() && port.closed.is_none()
+            })
         };
         let wait_for = |what: &dyn Fn() -> bool| {
             assert!(comes_true(what), "not in time: {:?}", gateway.ports());
@@ -238,8 +294,9 @@ fn interfaces_come_and_go_and_are_renamed() {
         assert!(tries(ping), "renamed within the pattern: {:?}", gateway.stats());
 
         run_all("ip link set wan7 down \n ip link set wan7 name other \n ip link set other up");
-        wait_for(&|| !served("wan7") && !served("other"));
-        assert!(!run("bpftool net show dev other").contains("masq_ingress"), "let go");
+        wait_for(&|| closed(&gateway) == [("other".to_owned(), "wan7".to_owned())]);
+        assert_eq!(programs_on("other"), ["masq_egress", "masq_ingress"]);
+        assert!(!tries(ping), "nothing passes");
 
         run_all("ip link set other down \n ip link set other name wan3 \n ip link set wan3 up");
         wait_for(&|| served("wan3"));
