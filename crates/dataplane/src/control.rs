@@ -27,6 +27,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::away::Remembered;
+use crate::claims::{Claims, Holder};
 use crate::fast_path::{Carriers, Way};
 use crate::netlink::{Heard, Netlink, NetlinkError, Watch, XdpFeatureWatch};
 use crate::options::{Configuration, Port, PortAddress, Surroundings};
@@ -87,13 +88,12 @@ pub enum ReloadError {
         interface: String,
     },
     /// Another instance has the interface.
-    #[error(
-        "interface {interface} is used by another masq instance; remove that one first \
-         (masq detach --instance NAME)"
-    )]
+    #[error("interface {interface} is used by {holder}")]
     Claimed {
         /// Which.
         interface: String,
+        /// Whose it is.
+        holder: Holder,
     },
     /// The gateway is ending.
     #[error("the gateway is ending")]
@@ -104,6 +104,7 @@ pub enum ReloadError {
 pub(crate) struct Control {
     pub(crate) configuration: Box<dyn Configuration>,
     pub(crate) programs: Programs,
+    pub(crate) claims: Claims,
     pub(crate) state: State,
     pub(crate) netlink: Netlink,
     pub(crate) watch: Watch,
@@ -336,14 +337,16 @@ impl Control {
         }
         let ports = surroundings(configuration, &self.links, self.own).ports;
         let fresh = |port: &&Port| !self.attached.contains_key(&port.id.0);
-        match ports.iter().filter(fresh).find(|port| self.is_claimed(port)) {
-            Some(port) => Err(ReloadError::Claimed { interface: port.name.clone() }),
-            None => Ok(()),
+        for port in ports.iter().filter(fresh) {
+            if let Some(holder) = self.holder(port) {
+                return Err(ReloadError::Claimed { interface: port.name.clone(), holder });
+            }
         }
+        Ok(())
     }
 
-    fn is_claimed(&self, port: &Port) -> bool {
-        self.programs.is_claimed(port.id.0, &port.name)
+    fn holder(&self, port: &Port) -> Option<Holder> {
+        self.claims.holder(&self.programs, port.id.0, &port.name)
     }
 
     fn port_status(&self) -> Vec<PortStatus> {
@@ -399,8 +402,9 @@ impl Control {
                 continue;
             }
             let fresh = known.is_none();
-            if fresh && self.is_claimed(port) {
-                errors.push(AttachError::Claimed { interface: port.name.clone() });
+            let _turn = fresh.then(|| self.claims.turn());
+            if fresh && let Some(holder) = self.holder(port) {
+                errors.push(AttachError::Claimed { interface: port.name.clone(), holder });
                 continue;
             }
             if fresh && port.mtu > PACKET_MAX {

@@ -16,11 +16,13 @@ use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
+use crate::claims::Claims;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
 use crate::fast_path::{Carriers, FastPath, Surveyor};
 use crate::handle::Handle;
 use crate::instance::{self, Instance};
+use crate::namespaces::Namespace;
 use crate::netlink::{Netlink, Watch, create_pair};
 use crate::options::{Configuration, Options, Surroundings};
 use crate::punt::{PACKET_MAX, PuntPort};
@@ -80,7 +82,8 @@ impl Start {
         let pins = Pins::create(&bpffs, &self.options.instance)?;
         let mut programs =
             Programs::load(pins.clone(), self.options.layout, self.options.attachment)?;
-        self.check_claims(&programs, &state, &ports)?;
+        let claims = Claims::new(&self.options.run, &self.options.instance, state.namespace());
+        Self::check_claims(&claims, &programs, &ports)?;
 
         let own = self.make_pair(&mut netlink, &mut mirror)?;
         let memory = programs.memory()?;
@@ -118,6 +121,7 @@ impl Start {
         let mut control = Control {
             configuration,
             programs,
+            claims,
             state,
             netlink,
             watch,
@@ -183,7 +187,8 @@ impl Start {
         let mut state = State::read(&path).map_err(failed)?;
         match state.namespace() {
             Some(other) if other != namespace => {
-                Err(StartError::Elsewhere { instance: self.options.instance.clone() })
+                let (instance, namespace) = (self.options.instance.clone(), Namespace::of(other));
+                Err(StartError::Elsewhere { instance, namespace })
             }
             Some(_) => Ok(state),
             None => {
@@ -194,21 +199,13 @@ impl Start {
     }
 
     fn check_claims(
-        &self,
+        claims: &Claims,
         programs: &Programs,
-        state: &State,
         ports: &Surroundings,
     ) -> Result<(), StartError> {
-        let (run, own) = (&self.options.run, &self.options.instance);
         for port in &ports.ports {
-            let index = port.id.0;
-            let owner = if programs.is_claimed(index, &port.name) {
-                Some(instance::owner_of_link(&self.instance.bpffs(), own, index))
-            } else {
-                instance::owner_of_filter(run, own, state.namespace(), index)
-            };
-            if let Some(instance) = owner {
-                return Err(StartError::Claimed { interface: port.name.clone(), instance });
+            if let Some(holder) = claims.holder(programs, port.id.0, &port.name) {
+                return Err(StartError::Claimed { interface: port.name.clone(), holder });
             }
         }
         Ok(())
