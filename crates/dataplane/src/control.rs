@@ -14,19 +14,20 @@
 //!   renamed to something that is on no side), enters addresses, asks the configuration for the
 //!   policy and hands it to the worker if it differs.
 //! - *Ports*: tells the kernel not to take for itself the ports that the engine may give out, and the
-//!   worker which ports the host's sockets use.
+//!   worker which ports the host's sockets use, and which its other translators take.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, TryRecvError};
 
-use masq_core::{HostPort, Instant, Policy, PortId, Realm};
+use masq_core::{HostPort, Policy, PortId, Realm};
 use masq_flow::maps::{AddressFlags, Interface, InterfaceFlags, Role, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::away::Remembered;
+use crate::beside::{Beside, Outlook};
 use crate::claims::{Claims, Holder};
 use crate::fast_path::{Carriers, Way};
 use crate::netlink::{Heard, Netlink, NetlinkError, Watch, XdpFeatureWatch};
@@ -124,6 +125,7 @@ pub(crate) struct Control {
     /// What the programs are told.
     pub(crate) settings: Settings,
     pub(crate) carriers: Carriers,
+    pub(crate) beside: Beside,
 }
 
 impl Control {
@@ -139,10 +141,15 @@ impl Control {
             }
             if poll_sockets <= now {
                 poll_sockets = now + SOCKETS_INTERVAL;
+                self.beside.look_again();
                 self.look_at_sockets();
                 self.choose_carriers();
             }
-            let due = reread.map_or(poll_sockets, |due: Instant| due.min(poll_sockets));
+            if self.beside.follow(now) {
+                self.look_at_sockets();
+            }
+            let due =
+                [reread, self.beside.due()].into_iter().flatten().fold(poll_sockets, Ord::min);
             self.sleep(due.saturating_sub(clock::now()));
 
             match self.hear() {
@@ -174,6 +181,8 @@ impl Control {
         ]
         .to_vec();
         fds.extend(self.carriers.watch().map(|watch| PollFd::new(watch, PollFlags::IN)));
+        let beside = self.beside.descriptor();
+        fds.extend(beside.as_ref().map(|socket| PollFd::new(socket, PollFlags::IN)));
         // An interrupted or failed wait only makes the round come early.
         let _ = poll(&mut fds, Some(&wait));
     }
@@ -494,15 +503,25 @@ impl Control {
         }
     }
 
+    /// Has the engine keep its hands off the ports of the host's sockets, and of its other translators.
     fn look_at_sockets(&mut self) {
+        self.tell_beside();
         match sockets::in_use() {
-            Ok(sockets) if sockets == self.sockets => {}
-            Ok(sockets) => {
-                self.sockets.clone_from(&sockets);
-                self.worker.send(Command::Sockets(sockets));
+            Ok(mut ports) => {
+                ports.extend(self.beside.ports());
+                if ports != self.sockets {
+                    self.sockets.clone_from(&ports);
+                    self.worker.send(Command::Sockets(ports));
+                }
             }
             Err(error) => tracing::warn!(%error, "cannot list the host's sockets"),
         }
+    }
+
+    /// Says what is beside masq and was not said before.
+    pub(crate) fn tell_beside(&mut self) {
+        let side = |name: &str| self.configuration.side(name);
+        self.beside.tell(&Outlook { links: self.links.links(), side: &side });
     }
 }
 

@@ -23,6 +23,7 @@
 
 mod attach;
 mod away;
+mod beside;
 mod bpffs;
 mod bulk;
 mod claims;

@@ -16,6 +16,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
+use crate::beside::Beside;
 use crate::claims::Claims;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
@@ -104,7 +105,9 @@ impl Start {
         let mut remembered = Remembered::default();
         remembered.complete(&mut surroundings);
         let policy = configuration.policy(&surroundings);
-        let sockets = sockets::in_use().unwrap_or_default();
+        let beside = Beside::open(clock::now());
+        let mut sockets = sockets::in_use().unwrap_or_default();
+        sockets.extend(beside.ports());
         let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
         let readers = (Reader::new(memory.table.clone())?, engine.table().totals());
         let router = adopt_next_hops(Router::new(mirror.clone(), memory.next_hops.len()), &memory);
@@ -138,6 +141,7 @@ impl Start {
             sockets,
             settings,
             carriers: Carriers::new(Surveyor::new(pins)),
+            beside,
         };
         control.enter_addresses(&control.policy.clone())?;
         control.reserve_ports(&surroundings);
@@ -152,6 +156,7 @@ impl Start {
         if let Some(error) = control.attach(&surroundings).into_iter().next() {
             return Err(error.into());
         }
+        control.tell_beside();
         Handle::new(worker, control, orders, commands, for_watchers, readers)
     }
 
