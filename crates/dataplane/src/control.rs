@@ -14,19 +14,21 @@
 //!   no side, lets go of those that went (`interfaces`), enters addresses and networks, asks the
 //!   configuration for the policy and hands it to the worker if it differs.
 //! - *Ports*: tells the kernel not to take for itself the ports that the engine may give out, and the
-//!   worker which ports the host's sockets use.
+//!   worker which ports the host's sockets use, and which its other translators take.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Sender, TryRecvError};
 
-use masq_core::{HostPort, Instant, Policy, PortId, Realm};
+use masq_core::{HostPort, Policy, PortId, Realm};
 use masq_flow::maps::{AddressFlags, Settings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::attach::{AttachError, ProgramCounts, Programs};
 use crate::away::Remembered;
+use crate::beside::{Beside, Outlook};
+use crate::claims::{Claims, Holder};
 use crate::fast_path::{Carriers, Way};
 use crate::host_flows::HostFlows;
 use crate::interfaces::{Attached, ReleaseError};
@@ -92,13 +94,12 @@ pub enum ReloadError {
         interface: String,
     },
     /// Another instance has the interface.
-    #[error(
-        "interface {interface} is used by another masq instance; remove that one first \
-         (masq detach --instance NAME)"
-    )]
+    #[error("interface {interface} is used by {holder}")]
     Claimed {
         /// Which.
         interface: String,
+        /// Whose it is.
+        holder: Holder,
     },
     /// The gateway is ending.
     #[error("the gateway is ending")]
@@ -109,6 +110,7 @@ pub enum ReloadError {
 pub(crate) struct Control {
     pub(crate) configuration: Box<dyn Configuration>,
     pub(crate) programs: Programs,
+    pub(crate) claims: Claims,
     pub(crate) state: State,
     pub(crate) netlink: Netlink,
     pub(crate) watch: Watch,
@@ -133,6 +135,7 @@ pub(crate) struct Control {
     /// What the programs are told.
     pub(crate) settings: Settings,
     pub(crate) carriers: Carriers,
+    pub(crate) beside: Beside,
 }
 
 impl Control {
@@ -148,6 +151,7 @@ impl Control {
             }
             if poll_sockets <= now {
                 poll_sockets = now + SOCKETS_INTERVAL;
+                self.beside.look_again();
                 self.look_at_sockets();
                 self.choose_carriers();
             }
@@ -155,7 +159,11 @@ impl Control {
                 sweep = now + SWEEP_INTERVAL;
                 self.host_flows.sweep(now);
             }
-            let due = reread.map_or(poll_sockets, |due: Instant| due.min(poll_sockets));
+            if self.beside.follow(now) {
+                self.look_at_sockets();
+            }
+            let due =
+                [reread, self.beside.due()].into_iter().flatten().fold(poll_sockets, Ord::min);
             self.sleep(due.saturating_sub(clock::now()));
 
             match self.hear() {
@@ -187,6 +195,8 @@ impl Control {
         ]
         .to_vec();
         fds.extend(self.carriers.watch().map(|watch| PollFd::new(watch, PollFlags::IN)));
+        let beside = self.beside.descriptor();
+        fds.extend(beside.as_ref().map(|socket| PollFd::new(socket, PollFlags::IN)));
         // An interrupted or failed wait only makes the round come early.
         let _ = poll(&mut fds, Some(&wait));
     }
@@ -353,14 +363,16 @@ impl Control {
         }
         let ports = surroundings(configuration, &self.links, self.own).ports;
         let fresh = |port: &&Port| !self.attached.contains_key(&port.id.0);
-        match ports.iter().filter(fresh).find(|port| self.is_claimed(port)) {
-            Some(port) => Err(ReloadError::Claimed { interface: port.name.clone() }),
-            None => Ok(()),
+        for port in ports.iter().filter(fresh) {
+            if let Some(holder) = self.holder(port) {
+                return Err(ReloadError::Claimed { interface: port.name.clone(), holder });
+            }
         }
+        Ok(())
     }
 
-    pub(crate) fn is_claimed(&self, port: &Port) -> bool {
-        self.programs.is_claimed(port.id.0, &port.name)
+    pub(crate) fn holder(&self, port: &Port) -> Option<Holder> {
+        self.claims.holder(&self.programs, port.id.0, &port.name)
     }
 
     pub(crate) fn port_status(&self) -> Vec<PortStatus> {
@@ -447,15 +459,25 @@ impl Control {
         Ok(())
     }
 
+    /// Has the engine keep its hands off the ports of the host's sockets, and of its other translators.
     fn look_at_sockets(&mut self) {
+        self.tell_beside();
         match sockets::in_use() {
-            Ok(sockets) if sockets == self.sockets => {}
-            Ok(sockets) => {
-                self.sockets.clone_from(&sockets);
-                self.worker.send(Command::Sockets(sockets));
+            Ok(mut ports) => {
+                ports.extend(self.beside.ports());
+                if ports != self.sockets {
+                    self.sockets.clone_from(&ports);
+                    self.worker.send(Command::Sockets(ports));
+                }
             }
             Err(error) => tracing::warn!(%error, "cannot list the host's sockets"),
         }
+    }
+
+    /// Says what is beside masq and was not said before.
+    pub(crate) fn tell_beside(&mut self) {
+        let side = |name: &str| self.configuration.side(name);
+        self.beside.tell(&Outlook { links: self.links.links(), side: &side });
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::StartError;
 use crate::instance::{Instance, RemoveError, unlock};
+use crate::instances::{self, Place};
 
 /// An instance was not removed, or not completely.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +33,8 @@ pub enum DetachError {
 /// restores the kernel settings that masq changed. After the last instance, the BPF file system is
 /// unmounted if masq has mounted it.
 ///
-/// Programs and maps are removed from wherever they are; the punt port and settings only if the
-/// calling thread is in the instance's network namespace.
+/// An instance of another network namespace is left alone: somebody may use it there. One whose namespace
+/// cannot be found is removed as far as anything of it is left, and this namespace is not touched.
 ///
 /// # Errors
 ///
@@ -44,6 +45,7 @@ pub fn detach(run: &Path, instance: &str) -> Result<(), DetachError> {
     if !instance.exists() {
         return Err(DetachError::Unknown { instance: name.to_owned() });
     }
+    check_place(run, name)?;
     let lock = instance.lock()?;
     let errors = instance.remove();
     if errors.is_empty() {
@@ -53,6 +55,28 @@ pub fn detach(run: &Path, instance: &str) -> Result<(), DetachError> {
         Ok(())
     } else {
         Err(DetachError::Incomplete { instance: name.to_owned(), errors })
+    }
+}
+
+/// Whether an instance may be removed from this network namespace.
+///
+/// # Errors
+///
+/// If it lives in another, or runs in one that cannot be found; says how it is removed there.
+pub fn check_place(run: &Path, instance: &str) -> Result<(), StartError> {
+    let Some(found) = instances::find(run, instance) else { return Ok(()) };
+    let elsewhere = |namespace| StartError::Elsewhere { instance: found.name.clone(), namespace };
+    match found.place.clone() {
+        Place::Here(_) => Ok(()),
+        Place::Elsewhere(namespace) => Err(elsewhere(Some(namespace))),
+        Place::Lost => match Instance::new(run, instance)?.lock() {
+            Err(StartError::Running { .. }) => Err(elsewhere(None)),
+            Ok(lock) => {
+                unlock(&lock);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
     }
 }
 

@@ -7,6 +7,8 @@ use masq_flow::HeaderError;
 
 use crate::attach::AttachError;
 use crate::bpffs::BpffsError;
+use crate::claims::Holder;
+use crate::namespaces::Namespace;
 use crate::netlink::NetlinkError;
 
 /// A dataplane does not start. Nothing is left behind that was not there before.
@@ -32,13 +34,12 @@ pub enum StartError {
         instance: String,
     },
     /// The instance lives in another network namespace.
-    #[error(
-        "masq instance {instance} was started in another network namespace; \
-         use another --instance here, or remove it with: masq detach --instance {instance}"
-    )]
+    #[error("masq instance {instance} {}", elsewhere(instance, namespace.as_ref()))]
     Elsewhere {
         /// Which.
         instance: String,
+        /// Where, if that can be found.
+        namespace: Option<Namespace>,
     },
     /// No such interface.
     #[error("there is no interface {interface}; there are: {}", known.join(", "))]
@@ -68,15 +69,12 @@ pub enum StartError {
         interface: String,
     },
     /// Another instance has the interface.
-    #[error(
-        "interface {interface} is used by masq instance {instance}; \
-         free it with: masq detach --instance {instance}"
-    )]
+    #[error("interface {interface} is used by {holder}")]
     Claimed {
         /// Which.
         interface: String,
-        /// Whose.
-        instance: String,
+        /// Whose it is.
+        holder: Holder,
     },
     /// The BPF file system.
     #[error(transparent)]
@@ -129,4 +127,19 @@ impl StartError {
     pub(crate) fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { what, source }
     }
+}
+
+/// Where an instance is that is not here, and what to do.
+fn elsewhere(instance: &str, namespace: Option<&Namespace>) -> String {
+    let Some(namespace) = namespace else {
+        return "was started in another network namespace, which cannot be seen from here; use \
+                another --instance here (`masq instances` lists those there are)"
+            .to_owned();
+    };
+    format!(
+        "lives in another network namespace (net:[{}]); use another --instance here, or remove it \
+         there: {} masq detach --instance {instance}",
+        namespace.inode,
+        namespace.enter()
+    )
 }

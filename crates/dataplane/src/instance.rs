@@ -145,6 +145,16 @@ impl Instance {
                 None
             }
         };
+        // Numbers and settings mean something in the instance's own namespace only.
+        let own = sys::namespace::cookie().ok();
+        let here = |state: &State| state.namespace().is_none() || state.namespace() == own;
+        let (state, stray) = match state {
+            Some(state) if !here(&state) => (None, Some(state)),
+            state => (state, None),
+        };
+        if let Some(error) = stray.filter(|_| !before.state).and_then(State::forget) {
+            failed("the note of changed settings".to_owned(), error.into());
+        }
         let filters = state.iter().flat_map(|state| state.filters().clone());
         let filters: Vec<_> =
             filters.filter(|(index, _)| !before.filters.contains(index)).collect();
@@ -232,7 +242,8 @@ impl Instance {
         let _ = std::fs::remove_file(self.lock_path());
     }
 
-    fn lock_path(&self) -> PathBuf {
+    /// The file that whoever works on the instance has locked.
+    pub(crate) fn lock_path(&self) -> PathBuf {
         self.run.join(format!("{}.dataplane", self.name))
     }
 
@@ -248,35 +259,11 @@ pub(crate) fn unlock(lock: &File) {
     let _ = rustix::fs::flock(lock, FlockOperation::Unlock);
 }
 
-/// The instance, other than `own`, whose program is on an interface by a pinned link.
-pub(crate) fn owner_of_link(bpffs: &Path, own: &str, index: u32) -> String {
-    let mut names = names_in(bpffs);
-    names
-        .find(|name| name != own && Pins::of(bpffs, name).link(Hook::Ingress, index).exists())
-        .unwrap_or_else(|| "(unknown)".to_owned())
-}
-
-/// The instance, other than `own`, that notes a filter on an interface of this network namespace.
-pub(crate) fn owner_of_filter(
-    run: &Path,
-    own: &str,
-    namespace: Option<u64>,
-    index: u32,
-) -> Option<String> {
-    names_in(run)
-        .filter_map(|name| Some(name.strip_suffix(".state")?.to_owned()))
-        .filter(|name| name != own)
-        .find(|name| {
-            let state = State::read(&run.join(format!("{name}.state")));
-            state.is_ok_and(|state| {
-                state.namespace() == namespace && state.filters().contains_key(&index)
-            })
-        })
-}
-
-fn names_in(directory: &Path) -> impl Iterator<Item = String> {
+/// The instances that have a file of that ending in a directory.
+pub(crate) fn names_in(directory: &Path, ending: &str) -> BTreeSet<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok())
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| Some(name.strip_suffix(ending)?.to_owned())).collect()
 }
 
 fn remove_filter(netlink: &mut Netlink, index: u32, discipline: bool) {

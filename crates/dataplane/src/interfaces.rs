@@ -119,8 +119,9 @@ impl Control {
         }
         let fresh = before.is_none();
         let was_outside = before.is_some_and(Attached::is_outside);
-        if fresh && self.is_claimed(port) {
-            return Err(AttachError::Claimed { interface: port.name.clone() });
+        let _turn = fresh.then(|| self.claims.turn());
+        if fresh && let Some(holder) = self.holder(port) {
+            return Err(AttachError::Claimed { interface: port.name.clone(), holder });
         }
         if fresh && port.mtu > PACKET_MAX {
             tracing::warn!(

@@ -14,6 +14,7 @@
 //! - [`start()`] checks, loads, attaches, and gives a [`Handle`]; a failed start leaves nothing.
 //! - [`Configuration`] is what the administrator wants, as the caller understands it.
 //! - [`detach()`] removes every trace of an instance that is not running.
+//! - [`instances()`] lists what instances there are, running or not.
 //! - [`doctor()`] says whether this host can run it.
 //!
 //! Everything that needs `unsafe` is in the module `sys`.
@@ -22,8 +23,10 @@
 
 mod attach;
 mod away;
+mod beside;
 mod bpffs;
 mod bulk;
+mod claims;
 mod clock;
 mod control;
 mod departure;
@@ -35,7 +38,9 @@ mod handle;
 mod host_flows;
 mod inherit;
 mod instance;
+mod instances;
 mod interfaces;
+mod namespaces;
 mod netlink;
 mod options;
 mod ports;
@@ -57,14 +62,17 @@ mod worker;
 
 pub use attach::{AttachError, ProgramCounts};
 pub use bpffs::BpffsError;
+pub use claims::Holder;
 pub use control::{PortStatus, ReloadError};
-pub use detach::{DetachError, detach};
+pub use detach::{DetachError, check_place, detach};
 pub use doctor::{Check, Outcome, doctor};
 pub use error::StartError;
 pub use fast_path::{Carrier, FastPath, Way, Why};
 pub use handle::{DataplaneStats, Ended, Handle};
 pub use instance::RemoveError;
+pub use instances::{InstanceFound, Place, instances};
 pub use interfaces::ReleaseError;
+pub use namespaces::Namespace;
 pub use netlink::NetlinkError;
 pub use options::{Attachment, Configuration, Options, Port, PortAddress, RUN, Surroundings};
 pub use punt::PuntCounts;

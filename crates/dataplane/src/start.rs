@@ -16,12 +16,15 @@ use rustix::thread::CapabilitySet;
 
 use crate::attach::{AttachError, Pins, Programs, SharedMemory};
 use crate::away::Remembered;
+use crate::beside::Beside;
+use crate::claims::Claims;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
 use crate::fast_path::{Carriers, FastPath, Surveyor};
 use crate::handle::Handle;
 use crate::host_flows::HostFlows;
 use crate::instance::{self, Instance};
+use crate::namespaces::Namespace;
 use crate::netlink::{Netlink, Watch, create_pair};
 use crate::options::{Configuration, Options, Surroundings};
 use crate::punt::{PACKET_MAX, PuntPort};
@@ -81,7 +84,8 @@ impl Start {
         let pins = Pins::create(&bpffs, &self.options.instance)?;
         let mut programs =
             Programs::load(pins.clone(), self.options.layout, self.options.attachment)?;
-        self.check_claims(&programs, &state, &ports)?;
+        let claims = Claims::new(&self.options.run, &self.options.instance, state.namespace());
+        Self::check_claims(&claims, &programs, &ports)?;
 
         let own = self.make_pair(&mut netlink, &mut mirror)?;
         let memory = programs.memory()?;
@@ -104,7 +108,9 @@ impl Start {
         let mut remembered = Remembered::default();
         remembered.complete(&mut surroundings);
         let policy = configuration.policy(&surroundings);
-        let sockets = sockets::in_use().unwrap_or_default();
+        let beside = Beside::open(clock::now());
+        let mut sockets = sockets::in_use().unwrap_or_default();
+        sockets.extend(beside.ports());
         let engine = self.make_engine(&memory, policy.clone(), &sockets)?;
         let readers = (Reader::new(memory.table.clone())?, engine.table().totals());
         let router = adopt_next_hops(Router::new(mirror.clone(), memory.next_hops.len()), &memory);
@@ -128,6 +134,7 @@ impl Start {
         let mut control = Control {
             configuration,
             programs,
+            claims,
             state,
             netlink,
             watch,
@@ -147,6 +154,7 @@ impl Start {
             sockets,
             settings,
             carriers: Carriers::new(Surveyor::new(pins)),
+            beside,
         };
         control.enter_addresses(&control.policy.clone())?;
         control.enter_networks(&control.policy.clone())?;
@@ -161,6 +169,7 @@ impl Start {
         if let Some(error) = control.attach(&surroundings).into_iter().next() {
             return Err(error.into());
         }
+        control.tell_beside();
         Handle::new(worker, control, orders, commands, for_watchers, readers)
     }
 
@@ -196,7 +205,8 @@ impl Start {
         let mut state = State::read(&path).map_err(failed)?;
         match state.namespace() {
             Some(other) if other != namespace => {
-                Err(StartError::Elsewhere { instance: self.options.instance.clone() })
+                let (instance, namespace) = (self.options.instance.clone(), Namespace::of(other));
+                Err(StartError::Elsewhere { instance, namespace })
             }
             Some(_) => Ok(state),
             None => {
@@ -207,21 +217,13 @@ impl Start {
     }
 
     fn check_claims(
-        &self,
+        claims: &Claims,
         programs: &Programs,
-        state: &State,
         ports: &Surroundings,
     ) -> Result<(), StartError> {
-        let (run, own) = (&self.options.run, &self.options.instance);
         for port in &ports.ports {
-            let index = port.id.0;
-            let owner = if programs.is_claimed(index, &port.name) {
-                Some(instance::owner_of_link(&self.instance.bpffs(), own, index))
-            } else {
-                instance::owner_of_filter(run, own, state.namespace(), index)
-            };
-            if let Some(instance) = owner {
-                return Err(StartError::Claimed { interface: port.name.clone(), instance });
+            if let Some(holder) = claims.holder(programs, port.id.0, &port.name) {
+                return Err(StartError::Claimed { interface: port.name.clone(), holder });
             }
         }
         Ok(())

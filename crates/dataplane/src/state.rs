@@ -140,11 +140,14 @@ impl State {
             // The kernel reads an empty line as "none", and no bytes as nothing to do.
             errors.extend(sysctl::write(name, &format!("{value}\n")).err());
         }
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => errors.push(error),
-            Ok(()) | Err(_) => {}
-        }
+        errors.extend(self.forget());
         errors
+    }
+
+    /// Removes the file and leaves the settings as they are; says why not.
+    pub(crate) fn forget(self) -> Option<io::Error> {
+        let error = std::fs::remove_file(&self.path).err()?;
+        (error.kind() != io::ErrorKind::NotFound).then_some(error)
     }
 
     fn write(&self) -> io::Result<()> {

@@ -71,6 +71,13 @@ pub(crate) enum Command {
     /// Find out whether this kernel and host are fit to run masq, and what to do if not
     Doctor(Doctor),
 
+    /// List the gateways of this host: where each lives, whether it runs, how it is removed
+    #[command(
+        after_help = "Those that left programs and a table and do not run are listed as well. \
+        An instance of another network namespace is removed there, as its line says."
+    )]
+    Instances(Output),
+
     /// Watch it work: a workstation, a gateway and an internet host in a private lab
     Demo(Demo),
 

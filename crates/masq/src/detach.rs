@@ -24,6 +24,8 @@ struct Detached<'a> {
 }
 
 pub(crate) fn detach(output: cli::Output, instance: &str, socket: &Path) -> Result<()> {
+    // Before the daemon is told to end: it may be somebody else's.
+    masq_dataplane::check_place(Path::new(masq_dataplane::RUN), instance)?;
     let stopped = crate::runtime()?.block_on(stop(&Client::new(instance, socket)))?;
     control::socket::remove_dead(instance, socket);
     remove(instance)?;
@@ -67,7 +69,9 @@ fn remove(instance: &str) -> Result<()> {
                 std::thread::sleep(Duration::from_millis(20));
             }
             Err(error @ DetachError::Unknown { .. }) => {
-                return Err(anyhow!("{error}: there is nothing to remove"));
+                return Err(anyhow!(
+                    "{error}: there is nothing to remove; `masq instances` lists those there are"
+                ));
             }
             Err(error) => return Err(anyhow!(error)),
         }

@@ -23,6 +23,7 @@ mod demo;
 mod detach;
 mod doctor;
 mod gateway;
+mod instances;
 mod log;
 mod look;
 mod output;
@@ -61,6 +62,7 @@ fn dispatch(command: Command, instance: &str, socket: &Path) -> Result<()> {
         }
         Command::Doctor(doctor) => doctor::doctor(&doctor, instance),
         Command::Demo(demo) => demo::demo(demo),
+        Command::Instances(output) => instances::instances(output),
         Command::Detach(output) => detach::detach(output, instance, socket),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -52,8 +52,18 @@ fn a_wrong_command_line_is_2() {
 fn help_and_version_are_0() {
     let help = masq(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for word in ["run", "flows", "mappings", "stats", "check", "reload", "doctor", "demo", "detach"]
-    {
+    for word in [
+        "run",
+        "flows",
+        "mappings",
+        "stats",
+        "check",
+        "reload",
+        "doctor",
+        "instances",
+        "demo",
+        "detach",
+    ] {
         assert!(help.stdout.contains(&format!("\n  {word} ")), "{word} is not in the help");
     }
     assert!(help.stdout.contains("Exit codes:"));
@@ -123,7 +133,9 @@ fn completions_are_written_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let ended = masq(&["completions", shell]);
         assert_eq!(ended.code, Some(0));
-        assert!(ended.stdout.contains("mappings"), "{shell}");
+        for word in ["mappings", "instances"] {
+            assert!(ended.stdout.contains(word), "{shell}: {word}");
+        }
     }
     assert_eq!(masq(&["completions", "tcsh"]).code, Some(2));
 }

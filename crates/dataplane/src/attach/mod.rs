@@ -25,7 +25,6 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, XskMap};
-use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::programs::XdpAttachType;
@@ -39,6 +38,7 @@ pub(crate) use interfaces::Interfaces;
 pub(crate) use pins::Pins;
 
 use crate::bulk::Bulk;
+use crate::claims::Holder;
 use crate::{clock, sys};
 
 /// The programs cannot be loaded or attached.
@@ -69,10 +69,12 @@ pub enum AttachError {
         source: Box<dyn core::error::Error + Send + Sync>,
     },
     /// The interface has the program of another instance.
-    #[error("interface {interface} is used by another masq instance")]
+    #[error("interface {interface} is used by {holder}")]
     Claimed {
         /// Which.
         interface: String,
+        /// Whose it is.
+        holder: Holder,
     },
     /// The interface is called otherwise by now, or gone: what is known of it is old news, and the
     /// kernel's announcement is under way.
@@ -219,24 +221,16 @@ impl Programs {
         })
     }
 
-    /// Whether a program of another masq instance is attached to the interface.
-    pub(crate) fn is_claimed(&self, index: u32, name: &str) -> bool {
-        // Without tcx, attaching itself finds the filter of the other instance in its place.
-        let Ok((_, attached)) = SchedClassifier::query_tcx(name, TcAttachType::Ingress) else {
-            return false;
-        };
-        let pinned = PinnedLink::from_pin(self.pins.link(Hook::Ingress, index))
-            .ok()
-            .and_then(|link| Some(FdLink::from(link).info().ok()?.program_id()));
-        // Where a pin was removed a moment ago, the program itself may still be there.
-        let loaded = self.ebpf.program(Hook::Ingress.program()).and_then(|program| {
-            let program: &SchedClassifier = program.try_into().ok()?;
-            Some(program.info().ok()?.id())
-        });
-        let is_own = |id| [pinned, loaded].contains(&Some(id));
-        attached.iter().any(|program| {
-            program.name_as_str() == Some(Hook::Ingress.program()) && !is_own(program.id())
-        })
+    /// The loaded `masq_ingress`, by the kernel's number.
+    pub(crate) fn ingress_id(&self) -> Option<u32> {
+        let program: &SchedClassifier =
+            self.ebpf.program(Hook::Ingress.program())?.try_into().ok()?;
+        Some(program.info().ok()?.id())
+    }
+
+    /// Where everything is pinned.
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// Attaches a program to an interface that is served, or replaces what a predecessor attached there.

@@ -83,6 +83,13 @@ impl Pins {
         self.directory.join("punt")
     }
 
+    /// The numbers of the interfaces with a link.
+    pub(crate) fn interfaces(&self) -> BTreeSet<u32> {
+        let number =
+            |path: &PathBuf| path.file_name()?.to_str()?.strip_prefix("ingress-")?.parse().ok();
+        self.list().iter().filter_map(number).collect()
+    }
+
     /// Every pin.
     pub(crate) fn list(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.directory).into_iter().flatten();

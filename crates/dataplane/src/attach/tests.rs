@@ -407,7 +407,7 @@ fn a_successor_takes_over_links_and_maps() {
         assert_eq!(before.len(), 1, "pinned links outlive the process");
 
         let mut second = Programs::load(pins(), layout(), Attachment::Auto).unwrap();
-        assert!(!second.is_claimed(lan, "lan"));
+        assert!(second.foreign(lan, "lan").is_empty());
         second.attach(Hook::Ingress, lan, "lan", true).unwrap();
         let after = attached();
         assert_eq!(after.len(), 1);
@@ -417,7 +417,7 @@ fn a_successor_takes_over_links_and_maps() {
 
         let other = Pins::create(Path::new("/run/masq/bpf"), "other").unwrap();
         let other = Programs::load(other, layout(), Attachment::Auto).unwrap();
-        assert!(other.is_claimed(lan, "lan"));
+        assert!(!other.foreign(lan, "lan").is_empty());
     });
 }
 

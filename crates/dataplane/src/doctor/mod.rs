@@ -2,8 +2,6 @@
 //!
 //! Each check looks at one thing, changes nothing, and says what to do.
 
-pub(crate) mod netfilter;
-
 use core::fmt;
 
 use masq_core::Realm;
@@ -11,6 +9,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::CapabilitySet;
 
 use crate::attach::Pins;
+use crate::beside::{Finding, Outlook, Seen};
 use crate::fast_path::{Carrier, Served, Surveyor, Verdicts, Way, Why};
 use crate::netlink::Netlink;
 use crate::options::{Configuration, Options, Port};
@@ -61,11 +60,11 @@ pub fn doctor(options: &Options, configuration: Option<&dyn Configuration>) -> V
                 checks.extend(fast_path(options, configuration, mirror));
             }
             checks.push(ipv6(configuration, mirror));
+            checks.extend(other_rules(configuration, mirror));
         }
         Err(error) => checks.push(failure("network", control::Chain(error), "run it as root")),
     }
     checks.push(forwarding());
-    checks.extend(other_rules());
     checks
 }
 
@@ -265,53 +264,18 @@ fn forwarding() -> Check {
     }
 }
 
-fn other_rules() -> Vec<Check> {
-    let mut checks = Vec::new();
-    match netfilter::chains() {
-        Ok(chains) => {
-            let named = |wanted: &dyn Fn(&netfilter::Chain) -> bool| {
-                let names = chains.iter().filter(|chain| wanted(chain)).map(|chain| &*chain.name);
-                names.collect::<Vec<_>>().join(", ")
-            };
-            let nat = named(&|chain| chain.kind == "nat" && chain.hook != OUTPUT);
-            let filters =
-                named(&|chain| chain.kind != "nat" && [PRE, FORWARD, POST].contains(&chain.hook));
-            if !nat.is_empty() {
-                checks.push(warning(
-                    "other-nat",
-                    format!("nftables translates addresses too, in {nat}"),
-                    "packets through masq's interfaces do not pass there; take its rules away, \
-                     or leave those interfaces to it (Docker and libvirt make such rules)",
-                ));
-            }
-            if !filters.is_empty() {
-                checks.push(warning(
-                    "netfilter",
-                    format!(
-                        "nftables has chains that forwarded packets do not pass now: {filters}"
-                    ),
-                    "what should be filtered for inside hosts has to be masq's to filter",
-                ));
-            }
-        }
-        // A kernel without nf_tables has no rules there.
-        Err(error) => tracing::debug!(%error, "cannot list nf_tables"),
-    }
-    let tables = netfilter::iptables();
-    if !tables.is_empty() {
-        checks.push(warning(
-            "iptables",
-            format!("iptables (legacy) has tables in use: {}", tables.join(", ")),
-            "packets that masq forwards do not pass FORWARD, PREROUTING and POSTROUTING",
-        ));
-    }
-    if netfilter::xfrm_policies().is_ok_and(|policies| policies > 0) {
-        checks.push(warning(
-            "xfrm",
-            "there are IPsec policies",
-            "packets that masq forwards are not matched against them",
-        ));
-    }
+/// What else filters or translates, in the words that `masq run` has for it too.
+fn other_rules(configuration: Option<&dyn Configuration>, mirror: &Mirror) -> Vec<Check> {
+    // Without a configuration every interface may be one of masq's.
+    let side = |name: &str| configuration.map_or(Some(Realm::Inside), |wanted| wanted.side(name));
+    let outlook = Outlook { links: mirror.links(), side: &side };
+    let check = |finding: Finding| Check {
+        name: finding.name,
+        outcome: finding.outcome,
+        found: finding.found(),
+        remedy: finding.remedy,
+    };
+    let mut checks: Vec<Check> = Seen::look().findings(&outlook).into_iter().map(check).collect();
     if checks.is_empty() {
         checks.push(ok("netfilter", "no rules that would miss forwarded packets"));
     }
@@ -333,11 +297,6 @@ fn failure(name: &'static str, found: impl fmt::Display, remedy: impl fmt::Displ
 
 /// The oldest kernel that masq is meant for.
 const OLDEST: (u32, u32) = (5, 15);
-/// Hooks of netfilter.
-const PRE: u32 = 0;
-const FORWARD: u32 = 2;
-const OUTPUT: u32 = 3;
-const POST: u32 = 4;
 
 #[cfg(test)]
 mod tests {

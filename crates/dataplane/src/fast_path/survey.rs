@@ -8,7 +8,7 @@ use aya::programs::{SchedClassifier, TcAttachType, loaded_programs};
 use super::choice::Occupant;
 use super::{Facts, Served};
 use crate::attach::{Hook, Pins};
-use crate::doctor::netfilter;
+use crate::beside::nft;
 use crate::netlink::{Disciplines, Netlink, XdpFeatureWatch};
 use crate::routes::{Link, Links};
 use crate::sys::ethtool;
@@ -44,7 +44,7 @@ impl Surveyor {
         let features = self.watch.as_ref().and_then(|watch| watch.all().ok());
         let vlans: BTreeSet<u32> = links.iter().filter_map(|link| link.vlan_of).collect();
         let disciplines = self.disciplines();
-        let filtered = netfilter::egress_devices().unwrap_or_default();
+        let filtered = nft::egress_devices().unwrap_or_default();
         let facts = |link: &Link| {
             let discipline = disciplines.get(&link.index);
             let facts = Facts {

@@ -2,6 +2,7 @@
 
 pub(crate) mod doctor;
 pub(crate) mod flows;
+pub(crate) mod instances;
 pub(crate) mod mappings;
 pub(crate) mod reload;
 pub(crate) mod stats;
