@@ -37,7 +37,7 @@ mod sys;
 mod topology;
 
 pub use capture::{Capture, Captured};
-pub use deadline::{Deadline, LATER, SOON, wait_for, wait_until};
+pub use deadline::{Deadline, LATER, Patience, SOON, wait_for, wait_until};
 pub use error::{Error, Result};
 pub use gateway::{Daemon, Gateway, MasqOptions, masq_binary};
 pub use host::{Host, RawPort};
