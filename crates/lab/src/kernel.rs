@@ -1,7 +1,10 @@
 //! What the kernel that is there cannot do: a test that needs it says so by name, and is skipped.
 
 use core::net::Ipv4Addr;
-use std::fs;
+use std::env;
+use std::fs::{self, File};
+
+use rustix::net::{AddressFamily, SocketType};
 
 use crate::{Host, Result};
 
@@ -30,10 +33,33 @@ pub fn lacks_link(described: &str) -> Result<Option<String>> {
     Ok((!output.status.success()).then(reason))
 }
 
+/// Why there can be no PPP here, over Ethernet or at all, or `None` when there can.
+#[must_use]
+pub fn lacks_ppp(over_ethernet: bool) -> Option<String> {
+    let opened = File::options().read(true).write(true).open("/dev/ppp");
+    if let Err(error) = opened {
+        return Some(format!("this kernel has no PPP: /dev/ppp: {error}"));
+    }
+    let opened = rustix::net::socket(AddressFamily::from_raw(PPPOX), SocketType::STREAM, None);
+    let error = opened.err().filter(|_| over_ethernet)?;
+    Some(format!("this kernel has no PPPoE: {error}"))
+}
+
+/// Why a program cannot be run, or `None` when it is installed.
+#[must_use]
+pub fn lacks_program(program: &str) -> Option<String> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let is_there = env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+    (!is_there).then(|| format!("there is no program {program}"))
+}
+
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|text| text.parse().ok());
     numbers.next().flatten().zip(numbers.next().flatten())
 }
+
+/// `AF_PPPOX`; protocol 0 is PPPoE.
+const PPPOX: u16 = 24;
 
 /// The family of netlink messages that tells it is in Linux since then.
 const NETDEV_FAMILY: (u32, u32) = (6, 3);

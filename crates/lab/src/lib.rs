@@ -42,7 +42,7 @@ pub use deadline::{Deadline, LATER, Patience, SOON, wait_for, wait_until};
 pub use error::{Error, Result};
 pub use gateway::{Daemon, Gateway, MasqOptions, masq_binary};
 pub use host::{Host, RawPort};
-pub use kernel::{lacks_link, lacks_xdp_redirects};
+pub use kernel::{lacks_link, lacks_ppp, lacks_program, lacks_xdp_redirects};
 pub use lab::Lab;
 pub use namespace::{Namespace, unavailable};
 pub use processor::on_one_processor;

@@ -118,7 +118,9 @@ fn telling(printed: &[String]) -> &[String] {
     const LINES: usize = 12;
     let panic = printed.iter().position(|line| line.contains("panicked at"));
     let from = panic.unwrap_or_else(|| printed.len().saturating_sub(LINES));
-    &printed[from..printed.len().min(from + LINES)]
+    let shown = &printed[from..printed.len().min(from + LINES)];
+    let end = shown.iter().position(|line| line.starts_with("note: run with `RUST_BACKTRACE"));
+    &shown[..end.unwrap_or(shown.len())]
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod datagrams;
 mod detach;
 mod fast;
 mod intruders;
+mod links;
 mod outlive;
 mod own;
 mod packets;
