@@ -11,6 +11,8 @@ mount -t tmpfs run /run
 ulimit -l unlimited
 ulimit -n 65536
 . /job/settings
+# A tunnel module puts an interface of its own into every network otherwise.
+echo 1 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 absent=
 for module in $MODULES; do
     modprobe "$module" 2>/dev/null || absent="$absent $module"
