@@ -26,7 +26,7 @@ pub(crate) fn write(tests: &[Test], archive: &Path) -> Result<()> {
     let settings = format!(
         "LIMIT={}\nexport MASQ_TEST_PATIENCE={PATIENCE}\nMODULES='{}'\n",
         LIMIT.as_secs(),
-        WANTED.join(" ")
+        WANTED.split_whitespace().collect::<Vec<_>>().join(" ")
     );
     job.file(Path::new("/job/settings"), false, settings.as_bytes());
     let mut list = String::new();

@@ -11,86 +11,20 @@ use super::archive::Archive;
 use super::packages::Unpacked;
 use crate::process;
 
-/// What is loaded at the start, if the kernel has it. What it lacks is said in the log.
-pub(crate) const WANTED: &[&str] = &[
-    // Links.
-    "veth",
-    "bridge",
-    "br_netfilter",
-    "tun",
-    "dummy",
-    "vrf",
-    "8021q",
-    "macvlan",
-    "bonding",
-    "wireguard",
-    "ip_gre",
-    "ipip",
-    "sit",
-    "vxlan",
-    "ppp_generic",
-    "ppp_async",
-    "pppoe",
-    "pppox",
-    "l2tp_ppp",
-    "l2tp_eth",
-    "xfrm_user",
-    "xfrm_interface",
-    "esp4",
-    "ifb",
-    // Traffic control and packet sockets.
-    "sch_ingress",
-    "cls_bpf",
-    "act_mirred",
-    "sch_fq_codel",
-    "sch_netem",
-    "sch_htb",
-    "af_packet",
-    "packet_diag",
-    "inet_diag",
-    "tcp_diag",
-    "udp_diag",
-    "xsk_diag",
-    "sctp",
-    // The other translators, new and old.
-    "nf_tables",
-    "nft_masq",
-    "nft_chain_nat",
-    "nft_nat",
-    "nft_redir",
-    "nft_ct",
-    "nft_reject",
-    "nft_reject_inet",
-    "nft_limit",
-    "nft_log",
-    "nft_fib_ipv4",
-    "nft_fib_inet",
-    "nft_compat",
-    "nft_flow_offload",
-    "nf_flow_table",
-    "nf_flow_table_inet",
-    "nf_conntrack",
-    "nf_conntrack_netlink",
-    "nf_nat",
-    "ip_tables",
-    "iptable_nat",
-    "iptable_filter",
-    "iptable_mangle",
-    "iptable_raw",
-    "xt_MASQUERADE",
-    "xt_nat",
-    "xt_REDIRECT",
-    "xt_conntrack",
-    "xt_addrtype",
-    "xt_tcpudp",
-    "xt_comment",
-    "xt_mark",
-    "xt_CHECKSUM",
-    "ipt_REJECT",
-    // Checksums that others ask for by name.
-    "crc32c_generic",
-    "overlay",
-];
+/// What is loaded at the start, if the kernel has it: links, traffic control and packet sockets, the other
+/// translators, new and old, and a checksum that others ask for by name. What is lacking is said in the log.
+pub(crate) const WANTED: &str = "
+    veth bridge br_netfilter tun dummy vrf 8021q macvlan bonding wireguard ip_gre ipip sit vxlan ifb
+    ppp_generic ppp_async pppoe pppox l2tp_ppp l2tp_eth xfrm_user xfrm_interface esp4
+    sch_ingress cls_bpf act_mirred sch_fq_codel sch_netem sch_htb sch_tbf
+    af_packet packet_diag inet_diag tcp_diag udp_diag xsk_diag sctp
+    nf_tables nft_masq nft_chain_nat nft_nat nft_redir nft_ct nft_reject nft_reject_inet nft_limit nft_log
+    nft_fib_ipv4 nft_fib_inet nft_compat nft_flow_offload nf_flow_table nf_flow_table_inet
+    nf_conntrack nf_conntrack_netlink nf_nat
+    ip_tables iptable_nat iptable_filter iptable_mangle iptable_raw ipt_REJECT xt_MASQUERADE xt_nat xt_REDIRECT
+    xt_conntrack xt_addrtype xt_tcpudp xt_comment xt_mark xt_CHECKSUM
+    crc32c_generic overlay
+";
 
 /// Writes the archive, unless it was written before.
 ///
@@ -122,7 +56,7 @@ pub(crate) fn write(kernel: &Unpacked, archive: &Path) -> Result<()> {
 fn wanted(kernel: &Unpacked) -> Result<BTreeSet<PathBuf>> {
     let mut files = BTreeSet::new();
     let modprobe = process::find("modprobe").context("modprobe is gone")?;
-    for module in WANTED {
+    for module in WANTED.split_whitespace() {
         let (below, release) = (kernel.folder.to_string_lossy(), &kernel.release);
         let arguments = ["-d", &below, "-S", release, "--show-depends", module];
         let Some(shown) = process::output_of(&modprobe, &arguments) else { continue };

@@ -111,20 +111,14 @@ impl Kernel {
     }
 
     fn choose<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<String> {
-        let ours = names.filter_map(|name| {
-            let middle = name.strip_prefix("linux-image-")?.strip_suffix(self.flavour)?;
-            let version: Vec<u32> = middle
-                .trim_end_matches('-')
-                .split(['.', '-', '+'])
-                .filter_map(|part| part.trim_start_matches("deb").parse().ok())
-                .collect();
-            // Other flavours have words between the number and what is asked for.
-            let numbers_only = middle.split(['.', '-', '+']).all(|part| {
-                part.is_empty() || part.trim_start_matches("deb").parse::<u32>().is_ok()
-            });
-            (numbers_only && !version.is_empty()).then_some((version, name))
-        });
-        ours.max().map(|(_, name)| name.to_owned())
+        // "6.1.0-57", "6.12.117+deb12"; other flavours have words between the numbers and what is asked for.
+        let version = |name: &str| -> Option<Vec<u32>> {
+            let rest = name.strip_prefix("linux-image-")?.strip_suffix(self.flavour)?;
+            let parts = rest.strip_suffix('-')?.split(['.', '-', '+']);
+            parts.map(|part| part.trim_start_matches("deb").parse().ok()).collect()
+        };
+        let newest = names.filter_map(|name| Some((version(name)?, name))).max();
+        newest.map(|(_, name)| name.to_owned())
     }
 }
 
