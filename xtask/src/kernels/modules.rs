@@ -26,12 +26,13 @@ pub(crate) const WANTED: &str = "
     crc32c_generic overlay
 ";
 
-/// Writes the archive, unless it was written before.
+/// Writes the archive, unless there is one of the same modules.
 ///
 /// # Errors
 /// The modules are not as expected.
 pub(crate) fn write(kernel: &Unpacked, archive: &Path) -> Result<()> {
-    if archive.is_file() {
+    let list = archive.with_extension("list");
+    if archive.is_file() && fs::read_to_string(&list).is_ok_and(|list| list == WANTED) {
         return Ok(());
     }
     let tree = kernel.folder.join("small");
@@ -49,7 +50,8 @@ pub(crate) fn write(kernel: &Unpacked, archive: &Path) -> Result<()> {
     let mut packed = Archive::default();
     pack(&mut packed, &tree, &tree)?;
     packed.write(archive)?;
-    fs::remove_dir_all(&tree).context("the unpacked modules cannot be removed")
+    fs::remove_dir_all(&tree).context("the unpacked modules cannot be removed")?;
+    fs::write(&list, WANTED).with_context(|| format!("{} cannot be written", list.display()))
 }
 
 /// The files of what is wanted and what that depends on.

@@ -13,49 +13,14 @@ use super::archive::Archive;
 use crate::process;
 
 /// What tests call and must be what Debian has, not what busybox has by that name.
-const TOOLS: &[&str] = &[
-    "bash",
-    "bpftool",
-    "cat",
-    "ethtool",
-    "find",
-    "grep",
-    "ip",
-    "kmod",
-    "mount",
-    "nft",
-    "nsenter",
-    "ping",
-    "prlimit",
-    "setpriv",
-    "sh",
-    "sort",
-    "sysctl",
-    "tc",
-    "tcpdump",
-    "timeout",
-    "traceroute",
-    "umount",
-    "unshare",
-    "xargs",
-    "pppd",
-    "pppoe",
-    "pppoe-server",
-    "wg",
-];
+const TOOLS: &str = "
+    bash bpftool cat ethtool find grep ip kmod mount nft nsenter ping prlimit setpriv sh sort sysctl tc tcpdump
+    timeout traceroute umount unshare xargs pppd pppoe pppoe-server wg
+";
 
 /// What a scenario may call, and is skipped without.
-const WHERE_INSTALLED: &[&str] = &[
-    "bridge",
-    "conntrack",
-    "curl",
-    "iptables",
-    "iptables-legacy",
-    "iptables-save",
-    "socat",
-    "chrt",
-    "taskset",
-];
+const WHERE_INSTALLED: &str =
+    "bridge chrt conntrack curl iptables iptables-legacy iptables-save socat taskset";
 
 /// Folders that go in whole: what programs load by themselves.
 const FOLDERS: &[&str] = &["/etc/iproute2", "/usr/lib/pppd", "/usr/lib/x86_64-linux-gnu/xtables"];
@@ -77,11 +42,11 @@ pub(crate) fn write(masq: &Path, tests: &[PathBuf], archive: &Path) -> Result<()
     for program in [&[masq.to_owned()], tests].concat() {
         put(&mut userland, &program, &program)?;
     }
-    for tool in TOOLS {
+    for tool in TOOLS.split_whitespace() {
         let file = process::find(tool).with_context(|| format!("there is no program {tool}"))?;
         put(&mut userland, &file, &Path::new("/bin").join(tool))?;
     }
-    for tool in WHERE_INSTALLED {
+    for tool in WHERE_INSTALLED.split_whitespace() {
         if let Some(file) = process::find(tool) {
             put(&mut userland, &file, &Path::new("/bin").join(tool))?;
         }
