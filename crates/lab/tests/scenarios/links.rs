@@ -19,7 +19,7 @@ use masq_lab::{
     lacks_ppp, lacks_program, masq_binary, peer, wait_until,
 };
 
-use super::{Nat, in_lab, prove_carrier, skip_on_this_kernel, skip_without_program};
+use super::{Nat, in_lab, skip_on_this_kernel, skip_without_program, through};
 
 /// A link, and what to expect of a gateway that serves it.
 struct Link {
@@ -153,10 +153,8 @@ fn serves(link: &Link) {
             );
             let config = format!("{interfaces}fast-path = {{ mode = 'tc' }}\n");
             let options = MasqOptions::new(binary.clone()).whole_config(config);
-            let gateway = Gateway::masq(lab, &options)?;
-            carries(lab, link).inspect_err(|_| say(&gateway))?;
-            prove_carrier(nat, &gateway, 100);
-            lab.outside.check_leaks()
+            let mut gateway = Gateway::masq(lab, &options)?;
+            through(nat, &mut gateway, lab, 100, |_| carries(lab, link))
         });
     }
 }
@@ -228,10 +226,6 @@ fn masquerade(outside: &str) -> String {
             }}
         }}"
     )
-}
-
-fn say(gateway: &Gateway) {
-    eprintln!("{}", gateway.report());
 }
 
 /// A link over `wan`, in what all of them have in common.

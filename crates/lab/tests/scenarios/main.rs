@@ -172,28 +172,43 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
             None => Gateway::kernel(lab)?,
             Some(options) => Gateway::masq(lab, options)?,
         };
-        let verdict = catch_unwind(AssertUnwindSafe(|| {
-            (scenario.run)(lab, &mut gateway)?;
-            lab.outside.check_leaks()?;
+        through(nat, &mut gateway, lab, scenario.packets, |gateway| {
+            (scenario.run)(lab, gateway)?;
             assert!(lab.outside.count() > 0, "the capture saw the scenario");
-            if scenario.packets > 0 && nat != Nat::Kernel {
-                prove_carrier(nat, &gateway, scenario.packets);
-            }
-            if let Some(daemon) = gateway.daemon_mut() {
-                // None if the scenario itself has stopped it.
-                let ended = daemon.process().and_then(Running::ended);
-                assert_eq!(ended, None, "the daemon runs to the end");
-                let log = daemon.log();
-                let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
-                assert!(errors.is_empty(), "the daemon logged no error: {errors:#?}");
-            }
             Ok(())
-        }));
-        if !matches!(verdict, Ok(Ok(()))) {
-            eprintln!("{}", gateway.report());
-        }
-        verdict.unwrap_or_else(|panicked| resume_unwind(panicked))
+        })
     });
+}
+
+/// Plays, and looks at what must hold at the end of everything that is played. On failure, prints what the
+/// gateway knows.
+pub(crate) fn through(
+    nat: Nat,
+    gateway: &mut Gateway,
+    lab: &Lab,
+    packets: u64,
+    play: impl FnOnce(&mut Gateway) -> Result<()>,
+) -> Result<()> {
+    let verdict = catch_unwind(AssertUnwindSafe(|| {
+        play(gateway)?;
+        lab.outside.check_leaks()?;
+        if packets > 0 && nat != Nat::Kernel {
+            prove_carrier(nat, gateway, packets);
+        }
+        if let Some(daemon) = gateway.daemon_mut() {
+            // None if the scenario itself has stopped it.
+            let ended = daemon.process().and_then(Running::ended);
+            assert_eq!(ended, None, "the daemon runs to the end");
+            let log = daemon.log();
+            let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
+            assert!(errors.is_empty(), "the daemon logged no error: {errors:#?}");
+        }
+        Ok(())
+    }));
+    if !matches!(verdict, Ok(Ok(()))) {
+        eprintln!("{}", gateway.report());
+    }
+    verdict.unwrap_or_else(|panicked| resume_unwind(panicked))
 }
 
 /// Who has carried the packets of established sessions, by their own counters.
