@@ -70,8 +70,10 @@ impl Drop for Machine {
 
 fn start(kernel: &Unpacked, archive: &Path, console: &Path) -> Result<Child> {
     let errors = File::create(console.with_extension("qemu"))?;
-    Command::new("qemu-system-x86_64")
+    // However we end, the machine ends with us.
+    Command::new("setpriv")
         .env("PATH", process::path())
+        .args(["--pdeathsig", "TERM", "qemu-system-x86_64"])
         .args(accelerators())
         .args(["-cpu", "max"])
         .args([
