@@ -14,6 +14,7 @@ mod bench;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod kernels;
 mod process;
 mod requirements;
 mod say;
@@ -39,6 +40,8 @@ Commands:
   demo [ARGS]…      setup, ebpf, then `masq demo ARGS`: a private lab with a live table
   fuzz [TARGET] [--seconds N | FILE]
                     look for inputs that break something, a minute for each target; or run one input
+  kernels [--small | --list] [VERSION]… [WORD]…
+                    run tests on Debian's own kernels in qemu (--help says which there are)
   requirements      run the tests named after RFC requirements and write docs/requirements.md
   bench [ARGS]…     measure gateways side by side (--help says what there is); results of a whole run
                     go to docs/performance
@@ -77,6 +80,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             requirements::run(&root)?;
         }
         "bench" => return bench::run(&root, rest),
+        "kernels" => return kernels::run(&root, rest),
         "fuzz" => fuzz::run(&root, rest)?,
         "help" | "-h" | "--help" => say::usage(USAGE),
         unknown => {

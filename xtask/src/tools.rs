@@ -3,9 +3,9 @@
 use crate::process;
 
 /// A program and the Debian package that brings it.
-struct Tool {
-    program: &'static str,
-    package: &'static str,
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
 }
 
 /// What is called, and by whom.
@@ -27,7 +27,12 @@ const TOOLS: [Tool; 8] = [
 
 /// Packages of the tools that are not there.
 pub(crate) fn missing() -> Vec<String> {
-    TOOLS
+    missing_of(&TOOLS)
+}
+
+/// The same of others.
+pub(crate) fn missing_of(tools: &[Tool]) -> Vec<String> {
+    tools
         .iter()
         .filter(|tool| process::find(tool.program).is_none())
         .map(|tool| tool.package.to_owned())

@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
+use crate::attach::{Attachment, has_tcx};
 use crate::clock;
 
 /// Runs a test on a thread of its own with its own network and mounts: an empty `/run/masq` with a
@@ -27,6 +28,29 @@ pub(crate) fn in_namespaces<R: Send>(test: impl FnOnce() -> R + Send) -> R {
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// The same for a test that expects XDP to redirect, where the kernel says what takes it.
+pub(crate) fn in_namespaces_with_xdp(test: impl FnOnce() + Send) {
+    match masq_lab::lacks_xdp_redirects() {
+        None => in_namespaces(test),
+        Some(reason) => skip(&reason),
+    }
+}
+
+/// The same for a test of tcx links, where the kernel has them.
+pub(crate) fn in_namespaces_with_tcx(test: impl FnOnce() + Send) {
+    if has_tcx() { in_namespaces(test) } else { skip("this kernel has no tcx links; 6.6 does") }
+}
+
+/// How programs can be attached here.
+pub(crate) fn attachments() -> impl Iterator<Item = Attachment> {
+    [Attachment::Clsact].into_iter().chain(has_tcx().then_some(Attachment::Tcx))
+}
+
+#[expect(clippy::print_stderr, reason = "a test that did nothing says why")]
+fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
 }
 
 /// Runs a command in the namespaces of this thread and returns what it printed.

@@ -5,16 +5,52 @@
 
 use core::fmt::Display;
 use core::time::Duration;
-use std::thread;
+use std::sync::LazyLock;
 use std::time::Instant;
+use std::{env, thread};
 
 use crate::{Error, Result};
 
 /// What a busy machine with two cores may need for anything that should be immediate.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Patience = Patience(10);
 
 /// For transfers and programs that do real work.
-pub const LATER: Duration = Duration::from_secs(60);
+pub const LATER: Patience = Patience(60);
+
+/// For a gateway that starts.
+pub(crate) const READY: Patience = Patience(20);
+
+/// Seconds on an ordinary machine; `$MASQ_TEST_PATIENCE` times as many where it is set, since an emulated
+/// processor is slow. Bounds that are part of what a test shows are plain durations, and are what they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(u32);
+
+impl Patience {
+    /// How long that is on this machine.
+    ///
+    /// # Panics
+    ///
+    /// When `$MASQ_TEST_PATIENCE` is no number from 1 to 100.
+    #[must_use]
+    pub fn allowed(self) -> Duration {
+        Duration::from_secs(1) * self.0 * *FACTOR
+    }
+}
+
+impl From<Patience> for Duration {
+    fn from(patience: Patience) -> Self {
+        patience.allowed()
+    }
+}
+
+static FACTOR: LazyLock<u32> =
+    LazyLock::new(|| factor(env::var("MASQ_TEST_PATIENCE").ok().as_deref()));
+
+fn factor(said: Option<&str>) -> u32 {
+    let Some(said) = said else { return 1 };
+    let number = said.parse().ok().filter(|number| (1..=100).contains(number));
+    number.unwrap_or_else(|| panic!("MASQ_TEST_PATIENCE is a number from 1 to 100, not `{said}`"))
+}
 
 /// A moment by which something must have happened.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +63,8 @@ impl Deadline {
     /// A deadline `allowed` from here.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the lab waits for real programs in real time")]
-    pub fn after(allowed: Duration) -> Self {
-        Self { start: Instant::now(), allowed }
+    pub fn after(allowed: impl Into<Duration>) -> Self {
+        Self { start: Instant::now(), allowed: allowed.into() }
     }
 
     /// The time since the deadline was set.
@@ -59,7 +95,7 @@ impl Deadline {
 /// gateway answers".
 pub fn wait_for<T>(
     what: impl Display,
-    allowed: Duration,
+    allowed: impl Into<Duration>,
     mut ask: impl FnMut() -> Option<T>,
 ) -> Result<T> {
     let deadline = Deadline::after(allowed);
@@ -81,7 +117,7 @@ pub fn wait_for<T>(
 /// When it does not within `allowed`.
 pub fn wait_until(
     what: impl Display,
-    allowed: Duration,
+    allowed: impl Into<Duration>,
     mut holds: impl FnMut() -> bool,
 ) -> Result<()> {
     wait_for(what, allowed, || holds().then_some(()))
@@ -99,6 +135,14 @@ mod tests {
             (asked == 3).then_some(asked)
         });
         assert_eq!(answer.unwrap(), 3);
+    }
+
+    #[test]
+    fn patience_is_as_many_times_as_long_as_the_environment_says() {
+        assert_eq!([None, Some("1"), Some("4")].map(factor), [1, 1, 4]);
+        for nonsense in ["", "0", "four", "1000"] {
+            assert!(std::panic::catch_unwind(|| factor(Some(nonsense))).is_err(), "{nonsense}");
+        }
     }
 
     #[test]

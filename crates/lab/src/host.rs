@@ -10,7 +10,7 @@ use std::{io, thread};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::deadline::{Deadline, wait_for};
+use crate::deadline::{Deadline, SOON, wait_for};
 use crate::error::Context;
 use crate::program::{self, Output};
 use crate::{Namespace, Result, sys};
@@ -128,9 +128,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// When the connection is refused or takes more than ten seconds.
+    /// When the connection is refused or takes long.
     pub fn connect(&self, to: impl Into<SocketAddr>) -> Result<TcpStream> {
-        self.connect_within(to, PATIENCE)
+        self.connect_within(to, SOON.allowed())
     }
 
     /// Connects to a TCP service with as much patience as said.
@@ -171,7 +171,7 @@ impl Host {
         });
         let what = || format!("{} connects from port {port} to {to}", self.name);
         let stream = connected.context(what)?;
-        let answered = wait_for(what(), PATIENCE, || match stream.take_error() {
+        let answered = wait_for(what(), SOON, || match stream.take_error() {
             Ok(None) => stream.peer_addr().is_ok().then_some(Ok(())),
             Ok(Some(error)) | Err(error) => Some(Err(error)),
         })?;
@@ -206,22 +206,37 @@ impl Host {
         Ok(socket)
     }
 
-    /// How many BPF programs look at the packets of an interface, in either direction, attached by
-    /// tcx; those of XDP and of queueing disciplines are shown by `ip` and `tc`.
+    /// How many BPF programs look at the packets of an interface on TC, in either direction, attached by
+    /// tcx or, on a kernel older than that (Linux 6.6), as filters of a queueing discipline; those of XDP
+    /// are shown by `ip`.
     ///
     /// # Errors
     ///
-    /// When there is no such interface. A kernel without tcx has none attached.
+    /// When there is no such interface.
     pub fn attached_programs(&self, interface: &str) -> Result<u32> {
-        let count = self.run(|| {
+        let counted = self.run(|| {
             let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
             let index = rustix::net::netdevice::name_to_index(&socket, interface)?;
-            TCX.into_iter().try_fold(0, |sum, kind| match sys::attached_programs(index, kind) {
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(sum),
-                counted => Ok::<_, io::Error>(sum + counted?),
+            TCX.into_iter().try_fold(0, |sum, kind| {
+                Ok::<_, io::Error>(sum + sys::attached_programs(index, kind)?)
             })
         });
-        count.context(|| format!("asking for the programs on {interface} of {}", self.name))
+        match counted {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.filters(interface),
+            counted => counted
+                .context(|| format!("asking for the programs on {interface} of {}", self.name)),
+        }
+    }
+
+    /// How many BPF programs are filters of an interface's queueing discipline.
+    fn filters(&self, interface: &str) -> Result<u32> {
+        ["ingress", "egress"].into_iter().try_fold(0, |sum, side| {
+            let shown = self.program("tc", &["filter", "show", "dev", interface, side])?;
+            // "filter protocol all pref 1 bpf chain 0 handle 0x1 masq_ingress direct-action …"
+            let programs =
+                shown.lines().filter(|line| line.contains(" bpf ") && line.contains(" handle "));
+            Ok(sum + programs.count() as u32)
+        })
     }
 
     /// Opens a way to send packets exactly as they are, well-formed or not, to the next host on an
@@ -333,10 +348,9 @@ fn free_port<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// No test waits for ever: a stream that stalls is an error.
 fn patient(stream: &TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))
+    stream.set_read_timeout(Some(SOON.allowed()))?;
+    stream.set_write_timeout(Some(SOON.allowed()))
 }
 
 /// BPF_TCX_INGRESS and BPF_TCX_EGRESS.
 const TCX: [u32; 2] = [46, 47];
-const PATIENCE: Duration = Duration::from_secs(10);

@@ -156,7 +156,8 @@ impl Running {
     /// # Errors
     ///
     /// When it does not end in time. It is left running.
-    pub fn wait(&mut self, allowed: Duration) -> Result<ExitStatus> {
+    pub fn wait(&mut self, allowed: impl Into<Duration>) -> Result<ExitStatus> {
+        let allowed = allowed.into();
         self.input = None;
         if let Some(status) = self.status {
             return Ok(status);

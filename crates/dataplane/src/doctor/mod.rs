@@ -69,17 +69,26 @@ pub fn doctor(options: &Options, configuration: Option<&dyn Configuration>) -> V
 }
 
 fn kernel() -> Check {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    judge_kernel(&rustix::system::uname().release().to_string_lossy())
+}
+
+/// What was run is known; what else would do is not.
+fn judge_kernel(release: &str) -> Check {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|text| text.parse().ok());
     let version: Option<(u32, u32)> = numbers.next().flatten().zip(numbers.next().flatten());
-    match version {
-        Some(version) if version >= OLDEST => ok("kernel", format!("Linux {release}")),
-        _ => failure(
-            "kernel",
-            format!("Linux {release}"),
-            "masq needs Linux 5.15 or later; Debian 12 has 6.1",
-        ),
+    let run = KERNELS_RUN.map(|(major, minor)| format!("{major}.{minor}")).join(", ");
+    let [oldest, ..] = KERNELS_RUN;
+    if version.is_some_and(|version| version >= oldest) {
+        return ok("kernel", format!("Linux {release}; masq was run on {run}"));
     }
+    warning(
+        "kernel",
+        format!(
+            "Linux {release}, and masq was run on nothing older than {}.{}",
+            oldest.0, oldest.1
+        ),
+        format!("a kernel that masq was run on is certain: {run}"),
+    )
 }
 
 fn permission() -> Check {
@@ -295,8 +304,8 @@ fn failure(name: &'static str, found: impl fmt::Display, remedy: impl fmt::Displ
     Check { outcome: Outcome::Failure, ..warning(name, found, remedy) }
 }
 
-/// The oldest kernel that masq is meant for.
-const OLDEST: (u32, u32) = (5, 15);
+/// The kernels that masq's tests were run on, the oldest first (`cargo xtask kernels`).
+const KERNELS_RUN: [(u32, u32); 3] = [(6, 1), (6, 12), (6, 18)];
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +314,16 @@ mod tests {
 
     fn outcome(checks: &[Check], name: &str) -> Outcome {
         checks.iter().filter(|check| check.name == name).map(|check| check.outcome).max().unwrap()
+    }
+
+    #[test]
+    fn the_kernels_that_masq_was_run_on_are_named() {
+        let checks = ["6.1.0-57-cloud-amd64", "6.18.44", "7.0"].map(judge_kernel);
+        assert!(checks.iter().all(|check| check.outcome == Outcome::Ok), "{checks:?}");
+        assert_eq!(checks[1].found, "Linux 6.18.44; masq was run on 6.1, 6.12, 6.18");
+        for release in ["5.15.0-91-generic", "unheard of"] {
+            assert_eq!(judge_kernel(release).outcome, Outcome::Warning, "{release}");
+        }
     }
 
     #[test]

@@ -11,7 +11,10 @@ use super::*;
 use crate::attach::{Attachment, Pins, Programs};
 use crate::netlink::XdpFeatures;
 use crate::sys::interface_index;
-use crate::testing::{comes_true, gateway_topology, in_namespaces, run, run_all, succeeds, tries};
+use crate::testing::{
+    attachments, comes_true, gateway_topology, in_namespaces, in_namespaces_with_xdp, run, run_all,
+    succeeds, tries,
+};
 use crate::tests::{PLAIN, Plain, options, traces};
 use crate::{Handle, Outcome, RUN, detach, doctor, start};
 
@@ -100,7 +103,7 @@ fn awaits(gateway: &Handle, counter: Counter, more: u64) {
 
 #[test]
 fn xdp_carries_sessions_where_it_is_asked_for_and_outlives_the_daemon() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let before = traces();
         let first = gateway(FastPath::Xdp);
@@ -123,7 +126,7 @@ fn xdp_carries_sessions_where_it_is_asked_for_and_outlives_the_daemon() {
 
 #[test]
 fn by_itself_tc_carries_what_arrives_on_a_veth() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let gateway = gateway(FastPath::Auto);
         let (by_xdp, by_tc) = carried(&gateway);
@@ -136,7 +139,7 @@ fn by_itself_tc_carries_what_arrives_on_a_veth() {
 
 #[test]
 fn a_far_end_that_takes_no_redirects_is_served_by_tc() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         gateway_topology();
         run("ip netns exec inside ethtool -K eth0 gro on tx off");
         let gateway = gateway(FastPath::Xdp);
@@ -151,7 +154,7 @@ fn a_far_end_that_takes_no_redirects_is_served_by_tc() {
 
 #[test]
 fn a_far_end_that_ceases_to_take_redirects_costs_few_packets() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let gateway = gateway(FastPath::Xdp);
         assert_eq!(carrier(&gateway, "lan", "wan"), "XDP");
@@ -172,7 +175,7 @@ fn a_far_end_that_ceases_to_take_redirects_costs_few_packets() {
 
 #[test]
 fn a_reload_changes_what_carries_packets_and_loses_none() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let gateway = gateway(FastPath::Off);
         assert_eq!(
@@ -206,7 +209,7 @@ fn a_reload_changes_what_carries_packets_and_loses_none() {
 
 #[test]
 fn a_program_of_somebody_else_is_left_alone() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let mut other = other_instance();
         let lan = interface_index("lan").unwrap();
@@ -241,7 +244,7 @@ fn xdp_part(said: &str) -> &str {
 
 #[test]
 fn a_program_that_was_taken_off_is_put_back() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let gateway = gateway(FastPath::Xdp);
         let lan = interface_index("lan").unwrap();
@@ -255,7 +258,7 @@ fn a_program_that_was_taken_off_is_put_back() {
 
 #[test]
 fn what_xdp_would_go_around_is_left_to_tc() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let gateway = gateway(FastPath::Xdp);
         assert_eq!(carrier(&gateway, "lan", "wan"), "XDP");
@@ -267,7 +270,7 @@ fn what_xdp_would_go_around_is_left_to_tc() {
         becomes(&gateway, "lan", "wan", "XDP");
         let filtered = "TC, because what leaves by wan is filtered there";
         let mut other = other_instance();
-        for attachment in [Attachment::Clsact, Attachment::Tcx] {
+        for attachment in attachments() {
             let judging = other.judge_what_leaves("wan", attachment);
             becomes(&gateway, "lan", "wan", filtered);
             drop(judging);
@@ -281,7 +284,7 @@ fn what_xdp_would_go_around_is_left_to_tc() {
 
 #[test]
 fn interfaces_that_come_later_or_change_their_address_are_followed() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let later = Plain { outside: "wan+", fast_path: FastPath::Xdp, ..PLAIN };
         let gateway = start(options(), Box::new(later)).unwrap();
@@ -316,7 +319,7 @@ fn interfaces_that_come_later_or_change_their_address_are_followed() {
 
 #[test]
 fn a_successor_that_wants_no_xdp_takes_it_off() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         gateway(FastPath::Xdp).stop();
         assert!(has_xdp("lan"));
@@ -329,7 +332,7 @@ fn a_successor_that_wants_no_xdp_takes_it_off() {
 
 #[test]
 fn doctor_says_what_would_be_chosen() {
-    in_namespaces(|| {
+    in_namespaces_with_xdp(|| {
         hosts_fit_for_xdp();
         let found = |mode| -> Vec<String> {
             let checks = doctor(&options(), Some(&*plain(mode)));

@@ -171,11 +171,11 @@ const DEVICE_XDP_FEATURES: u16 = 3;
 mod tests {
     use super::*;
     use crate::sys::interface_index;
-    use crate::testing::{comes_true, gateway_topology, in_namespaces, run};
+    use crate::testing::{comes_true, gateway_topology, in_namespaces_with_xdp, run};
 
     #[test]
     fn a_veth_takes_redirects_while_its_other_end_works_in_napi() {
-        in_namespaces(|| {
+        in_namespaces_with_xdp(|| {
             gateway_topology();
             let watch = XdpFeatureWatch::open().unwrap();
             let wan = interface_index("wan").unwrap();
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn interfaces_without_xdp_say_so() {
-        in_namespaces(|| {
+        in_namespaces_with_xdp(|| {
             run("ip link add bridge0 type bridge");
             let watch = XdpFeatureWatch::open().unwrap();
             let features = watch.all().unwrap()[&interface_index("bridge0").unwrap()];

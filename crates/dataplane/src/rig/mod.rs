@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, DevMapHash, HashMap, Map, MapData, PerCpuArray, XskMap};
 use aya::programs::{
-    Program, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp, XdpMode,
+    Program, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions, Xdp, XdpMode, tc,
 };
 use aya::{Ebpf, EbpfLoader, Pod};
 use masq_flow::key::pack_v4;
@@ -41,7 +41,7 @@ pub use self::place::{
     GATEWAY_INSIDE, OUTSIDE, POOL, Port, Role, SERVER, TO_SERVER, TO_WORKSTATION, UNRESOLVED,
     WORKSTATION, index, ip, next_hop, run, settings,
 };
-use crate::attach::Interfaces;
+use crate::attach::{Interfaces, has_tcx};
 use crate::sys;
 
 /// Programs and maps. The flow table's memory is not formatted; who uses it owns it.
@@ -385,6 +385,10 @@ impl Rig {
 
     /// Attaches a TC program for as long as the rig lives.
     pub fn attach(&mut self, program: &str, interface: &str) {
+        if !has_tcx() {
+            // It may be there already; if not, attaching fails for the same reason.
+            let _ = tc::qdisc_add_clsact(interface);
+        }
         let program = classifier(&mut self.ebpf, program);
         program.attach(interface, TcAttachType::Ingress).unwrap();
     }

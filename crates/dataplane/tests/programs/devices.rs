@@ -1,7 +1,6 @@
 //! Real devices: a tap that sees and sends whole frames, and a tun device.
 
 use core::mem::size_of;
-use core::time::Duration;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -107,7 +106,7 @@ impl Tun {
 
 /// Asks until something holds; what is asked may be sent again meanwhile.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Deadline::after(Duration::from_secs(10));
+    let deadline = Deadline::after(SOON);
     while !holds() {
         assert!(deadline.left().is_some(), "in vain: {what}");
         std::thread::yield_now();

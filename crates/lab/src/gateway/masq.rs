@@ -14,7 +14,7 @@ use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
 
-use crate::deadline::{Deadline, SOON};
+use crate::deadline::{Deadline, READY, SOON};
 use crate::error::Context;
 use crate::program::{self, Output};
 use crate::{Error, Host, Namespace, Result, Running};
@@ -276,4 +276,3 @@ impl Drop for Daemon {
 
 const CONFIG: &str = "/run/masq.toml";
 const NOTIFY: &str = "/run/notify";
-const READY: Duration = Duration::from_secs(20);

@@ -125,7 +125,7 @@ fn an_outside_without_an_address_asks_for_nobody() {
             // The line has its address back, and nothing has to time out first.
             let clock = Deadline::after(LATER);
             session.say("after")?;
-            assert!(clock.elapsed() < SOON, "it took {:?}", clock.elapsed());
+            assert!(clock.elapsed() < SOON.allowed(), "it took {:?}", clock.elapsed());
         }
         assert_eq!(shell.seen().len(), 1, "it is still the same connection");
         Ok(())

@@ -18,6 +18,7 @@ mod datagrams;
 mod detach;
 mod fast;
 mod intruders;
+mod links;
 mod outlive;
 mod own;
 mod packets;
@@ -31,7 +32,10 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::{env, fs};
 
-use masq_lab::{Gateway, Lab, MasqOptions, Result, Running, Topology, masq_binary, unavailable};
+use masq_lab::{
+    Gateway, Lab, MasqOptions, Result, Running, Topology, lacks_xdp_redirects, masq_binary,
+    unavailable,
+};
 
 /// Which gateway to run a scenario through.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -157,34 +161,54 @@ pub(crate) fn check(nat: Nat, offloads: bool, name: &str, scenario: Scenario) {
         Nat::Kernel | Nat::Masq | Nat::MasqOnTc if offloads => scenario.topology,
         Nat::Kernel | Nat::Masq | Nat::MasqOnTc => scenario.topology.without_offloads(),
     };
+    if nat == Nat::MasqOnXdp
+        && let Some(reason) = lacks_xdp_redirects()
+    {
+        return skip_on_this_kernel(&reason);
+    }
     let Some(options) = options(nat, scenario.config) else { return };
     in_lab(name, &topology, |lab| {
         let mut gateway = match &options {
             None => Gateway::kernel(lab)?,
             Some(options) => Gateway::masq(lab, options)?,
         };
-        let verdict = catch_unwind(AssertUnwindSafe(|| {
-            (scenario.run)(lab, &mut gateway)?;
-            lab.outside.check_leaks()?;
+        through(nat, &mut gateway, lab, scenario.packets, |gateway| {
+            (scenario.run)(lab, gateway)?;
             assert!(lab.outside.count() > 0, "the capture saw the scenario");
-            if scenario.packets > 0 && nat != Nat::Kernel {
-                prove_carrier(nat, &gateway, scenario.packets);
-            }
-            if let Some(daemon) = gateway.daemon_mut() {
-                // None if the scenario itself has stopped it.
-                let ended = daemon.process().and_then(Running::ended);
-                assert_eq!(ended, None, "the daemon runs to the end");
-                let log = daemon.log();
-                let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
-                assert!(errors.is_empty(), "the daemon logged no error: {errors:#?}");
-            }
             Ok(())
-        }));
-        if !matches!(verdict, Ok(Ok(()))) {
-            eprintln!("{}", gateway.report());
-        }
-        verdict.unwrap_or_else(|panicked| resume_unwind(panicked))
+        })
     });
+}
+
+/// Plays, and looks at what must hold at the end of everything that is played. On failure, prints what the
+/// gateway knows.
+pub(crate) fn through(
+    nat: Nat,
+    gateway: &mut Gateway,
+    lab: &Lab,
+    packets: u64,
+    play: impl FnOnce(&mut Gateway) -> Result<()>,
+) -> Result<()> {
+    let verdict = catch_unwind(AssertUnwindSafe(|| {
+        play(gateway)?;
+        lab.outside.check_leaks()?;
+        if packets > 0 && nat != Nat::Kernel {
+            prove_carrier(nat, gateway, packets);
+        }
+        if let Some(daemon) = gateway.daemon_mut() {
+            // None if the scenario itself has stopped it.
+            let ended = daemon.process().and_then(Running::ended);
+            assert_eq!(ended, None, "the daemon runs to the end");
+            let log = daemon.log();
+            let errors: Vec<&str> = log.lines().filter(|l| l.contains(" ERROR ")).collect();
+            assert!(errors.is_empty(), "the daemon logged no error: {errors:#?}");
+        }
+        Ok(())
+    }));
+    if !matches!(verdict, Ok(Ok(()))) {
+        eprintln!("{}", gateway.report());
+    }
+    verdict.unwrap_or_else(|panicked| resume_unwind(panicked))
 }
 
 /// Who has carried the packets of established sessions, by their own counters.
@@ -252,6 +276,11 @@ pub(crate) fn in_lab(name: &str, topology: &Topology, play: impl FnOnce(&Lab) ->
 /// For tests of a program that is not there.
 pub(crate) fn skip_without_program() {
     skip("there is no masq program; `cargo build -p masq` makes it, $MASQ_BIN names another");
+}
+
+/// For tests of what the kernel that is there cannot do: that it cannot is no fault, wherever it is run.
+pub(crate) fn skip_on_this_kernel(reason: &str) {
+    eprintln!("skipped: {reason}");
 }
 
 /// A skipped test says why; where tests must run, it fails instead.
