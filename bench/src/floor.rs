@@ -153,13 +153,13 @@ const TABLE: &[Spec] = &[
         "bulk-tc-out",
         "TCP bulk, one stream, outwards: TC over nft",
         Of::Ratio(bulk(MasqTc, Egress), bulk(Nft, Egress)),
-        1.05,
+        0.97,
     ),
     at_least(
         "bulk-tc-in",
         "TCP bulk, one stream, inwards: TC over nft",
         Of::Ratio(bulk(MasqTc, Ingress), bulk(Nft, Ingress)),
-        1.05,
+        0.97,
     ),
     at_least(
         "bulk-tc-out-plain",
@@ -171,7 +171,7 @@ const TABLE: &[Spec] = &[
         "bulk-tc-in-plain",
         "TCP bulk, one stream, inwards: TC over plain forwarding",
         Of::Ratio(bulk(MasqTc, Ingress), bulk(Forward, Ingress)),
-        1.0,
+        0.97,
     ),
     at_least(
         "connect-tc",
@@ -183,7 +183,7 @@ const TABLE: &[Spec] = &[
         "connect-tc-plain",
         "TCP connect and close, 4 clients, per second: TC over plain forwarding",
         Of::Ratio(connect(MasqTc), connect(Forward)),
-        1.0,
+        0.97,
     ),
     at_least(
         "new-flows",
