@@ -17,6 +17,7 @@ mod daemon;
 mod datagrams;
 mod detach;
 mod fast;
+mod host;
 mod intruders;
 mod outlive;
 mod own;
