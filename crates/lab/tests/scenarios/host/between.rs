@@ -14,8 +14,9 @@ use super::steps::{
 use crate::Scenario;
 use crate::datagrams::throw;
 
-/// The guests' network is inside as well; the workstations' is named on the command line.
-pub(super) const GUEST: &str = "[[inside]]\ninterface = 'lan'\n[[inside]]\ninterface = 'guest'\n";
+/// The guests' network is inside as well.
+pub(super) const GUEST: &str = "[[outside]]\ninterface = 'wan'\n\
+    [[inside]]\ninterface = 'lan'\n[[inside]]\ninterface = 'guest'\n";
 
 pub(crate) fn insides_speak_to_each_other() -> Scenario {
     let topology = Topology::new().with_guest();
@@ -98,8 +99,8 @@ impl<'a> Pair<'a> {
             ("seen by TCP", is(self.shell.seen_addresses(), vec![near])),
             ("seen by UDP", is(self.echo.seen_addresses(), vec![near])),
         ];
-        let far = self.far;
-        let named = |(what, outcome)| (format!("{when}: {what} to {far}"), outcome);
+        let ends = format!("{} and {}", self.near, self.far);
+        let named = |(what, outcome)| (format!("{when}, {ends}: {what}"), outcome);
         rows.into_iter().map(named).collect()
     }
 
@@ -156,7 +157,9 @@ fn faster_than_any_bound(near: &Host, far: &Host) -> Result<()> {
                 while received.load(Ordering::Relaxed) < sent {
                     if late.left().is_none() {
                         let lost = sent - received.load(Ordering::Relaxed);
-                        return Err(late.missed(format!("{lost} of {sent} have arrived"), ""));
+                        return Err(
+                            late.missed(format!("the last {lost} of {sent} have arrived"), "")
+                        );
                     }
                     thread::yield_now();
                 }

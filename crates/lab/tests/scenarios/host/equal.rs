@@ -54,6 +54,21 @@ pub(crate) fn a_tunnel_of_the_host_keeps_its_packets() -> Scenario {
                 found.push((told("carried after"), all(exchange(tunnel, ends, 100), 100)));
             }
         }
+        // A protocol that an inside host has when the daemon is killed.
+        if let Some(daemon) = gateway.daemon_mut() {
+            let [near, far, inside] = [&lab.gateway, &lab.server, lab.workstation()]
+                .map(|host| Portless::open(host, 222));
+            inside.send(lab.server.address(), b"from inside");
+            let came = || !far.arrived().is_empty();
+            wait_until("the inside host's packet has arrived", PATIENCE, came)?;
+            daemon.kill()?;
+            near.send(lab.server.address(), b"from the host");
+            let carried = all(exchange([&near, &far], ends, 100), 100);
+            found.push(("begun when killed".to_owned(), carried));
+            daemon.restart()?;
+            let carried = all(exchange([&near, &far], ends, 100), 100);
+            found.push(("begun when killed, after".to_owned(), carried));
+        }
         all_well(found);
         Ok(())
     })
@@ -130,6 +145,17 @@ pub(crate) fn a_udp_port_that_the_host_takes_is_its_own() -> Scenario {
                 found.push((told("the host after"), three(&own)));
                 found.push((told("inside after"), three(&inside)));
             }
+        }
+        // A port that an inside host has when the daemon is killed, and that the host takes then.
+        if let Some(daemon) = gateway.daemon_mut() {
+            let inside = lab.workstation().udp(40_125)?;
+            asks_on(&inside, echo.address(), 30).expect("a session begins");
+            daemon.kill()?;
+            let own = lab.gateway.udp(40_125)?;
+            found.push(("taken when killed".to_owned(), asks_on(&own, echo.address(), 30)));
+            daemon.restart()?;
+            found.push(("taken, after".to_owned(), asks_on(&own, echo.address(), 30)));
+            found.push(("taken, inside after".to_owned(), asks_on(&inside, echo.address(), 30)));
         }
         // A resolver, which asks each question from another port, while somebody inside has them all.
         let inside: Vec<_> =

@@ -7,6 +7,7 @@
 mod between;
 mod containers;
 mod equal;
+mod multicast;
 mod portless;
 mod renamed;
 mod rows;
@@ -22,10 +23,10 @@ pub(crate) use equal::{
     a_ping_of_the_host_is_answered_to_it, a_tcp_port_that_the_host_takes_is_its_own,
     a_tunnel_of_the_host_keeps_its_packets, a_udp_port_that_the_host_takes_is_its_own,
 };
+pub(crate) use multicast::multicast_of_an_inside_source_leaves;
 pub(crate) use renamed::{
     an_inside_interface_may_appear_under_traffic, an_inside_that_is_renamed_shows_nothing,
     an_outside_that_is_renamed_resets_nothing, insides_may_exchange_their_names,
-    multicast_of_an_inside_source_leaves,
 };
 pub(crate) use states::the_host_needs_nobody;
 

@@ -42,11 +42,15 @@ pub(crate) fn asks_on(socket: &UdpSocket, to: SocketAddrV4, octets: usize) -> Ou
     let mut answer = vec![0; octets + 1];
     for _ in 0..2 {
         socket.send_to(&question, to).map_err(told)?;
-        match socket.recv_from(&mut answer) {
-            Ok((length, from)) if from == to.into() && length == octets => return Ok(()),
-            Ok((length, from)) => return Err(format!("{length} octets came, from {from}")),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(told(error)),
+        loop {
+            match socket.recv_from(&mut answer) {
+                Ok((_, from)) if from != to.into() => return Err(format!("{from} answered")),
+                Ok((length, _)) if length == octets => return Ok(()),
+                // The answer to an earlier question.
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(told(error)),
+            }
         }
     }
     Err(format!("no answer to {octets} octets"))
