@@ -63,6 +63,14 @@ pub(crate) const ROWS: &[Row] = &[
         asks(&ground.lab.server, 0, SocketAddrV4::new(ground.outside(), ECHO), 30)?;
         asks(ground.lab.workstation(), 0, SocketAddrV4::new(address::GATEWAY_INSIDE, ECHO), 30)
     }),
+    ("services on ports of the range", |ground, number| {
+        let shell = peer::shell_service(&ground.lab.gateway, number + 4).map_err(told)?;
+        let echo = peer::udp_echo(&ground.lab.gateway, number + 5).map_err(told)?;
+        let at = |service: &Service| SocketAddrV4::new(ground.outside(), service.address().port());
+        converses(&ground.lab.server, at(&shell))?;
+        asks(&ground.lab.server, 0, at(&echo), 30)?;
+        asks(&ground.lab.server, 0, at(&echo), 3000)
+    }),
     ("TCP out", |ground, _| converses(&ground.lab.gateway, ground.remote_shell.address())),
     ("TCP out from a port of the range", |ground, number| {
         converses_from(&ground.lab.gateway, number, ground.remote_shell.address())
@@ -170,4 +178,4 @@ const NEW_PROTOCOLS: u8 = 200;
 /// A port that a gateway takes for its inside hosts.
 const FIRST_PORT: u16 = 41_000;
 /// How many ports a look takes.
-const PORTS: u16 = 4;
+const PORTS: u16 = 8;
