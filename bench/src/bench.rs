@@ -46,6 +46,11 @@ impl Bench {
         0..if self.options.quick { 1 } else { self.options.rounds }
     }
 
+    /// The same of a scenario whose figures differ so much from round to round that it takes so many.
+    pub fn rounds_at_least(&self, least: u32) -> core::ops::Range<u32> {
+        0..if self.options.quick { 1 } else { self.options.rounds.max(least) }
+    }
+
     /// The subjects of these that are wanted and can run here. Tells about those that cannot.
     pub fn subjects(&mut self, of: &[Subject]) -> Vec<Subject> {
         let wanted = self.options.subjects.clone();

@@ -8,12 +8,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Map, MapData, PerCpuArray};
+use aya::util::KernelVersion;
 use masq_flow::maps::{COUNTERS, Counter};
 use masq_flow::punt::PuntReason;
-use masq_lab::{Daemon, Host, MasqOptions};
+use masq_lab::{Daemon, Host, MasqOptions, SOON, wait_until};
 
 use crate::cpu;
-use crate::lab::{INSIDE_NETWORKS, Lab, POOL};
+use crate::lab::{INSIDE_NETWORKS, Lab, OTHER_INSIDE_NETWORK, POOL};
 use crate::subject::Subject;
 
 /// How a gateway is set up.
@@ -23,6 +24,8 @@ pub struct Setup {
     pub outsides: u32,
     /// The first and the last UDP port that flows may be given; any if it is not said.
     pub ports: Option<[u16; 2]>,
+    /// Whether both hosts are inside, and the outside is another: nothing is translated.
+    pub between_insides: bool,
     /// How many sessions it must have room for.
     pub sessions: u32,
     /// More of masq's configuration.
@@ -40,10 +43,10 @@ pub struct Gateway {
 pub type Counters = BTreeMap<String, u64>;
 
 impl Setup {
-    /// The gateway's own address, and room for so many sessions.
+    /// The gateway's own outside address, and room for so many sessions.
     #[must_use]
     pub fn new(sessions: u32) -> Self {
-        Self { outsides: 1, ports: None, sessions, config: String::new() }
+        Self { outsides: 1, ports: None, between_insides: false, sessions, config: String::new() }
     }
 }
 
@@ -71,12 +74,15 @@ impl Gateway {
                 None
             }
             Subject::MasqTc | Subject::MasqXdp => {
+                if setup.between_insides {
+                    lay_uplink(&lab.gateway)?;
+                }
                 let options = MasqOptions::new(masq).whole_config(configuration(subject, setup));
                 let cpus = cpu::all();
                 let start = || Ok(Daemon::start(&lab.gateway, &options)?);
                 Some(cpu::pinned(cpu::of_worker(&cpus), start)?)
             }
-            Subject::BareRedirect | Subject::Drop => None,
+            Subject::BareTcRedirect | Subject::BareRedirect | Subject::Drop => None,
         };
         Ok(Self { subject, daemon })
     }
@@ -84,6 +90,10 @@ impl Gateway {
     /// Why this subject cannot run on this system, if it cannot.
     #[must_use]
     pub fn unavailable(subject: Subject) -> Option<String> {
+        let has_tcx = KernelVersion::current().is_ok_and(|now| now >= KernelVersion::new(6, 6, 0));
+        if subject == Subject::BareTcRedirect && !has_tcx {
+            return Some("this kernel attaches no programs by tcx (Linux 6.6)".to_owned());
+        }
         if subject != Subject::NftFlowtable {
             return None;
         }
@@ -116,9 +126,24 @@ impl Gateway {
                 counters.insert(CONNECTIONS.to_owned(), count.parse().context("a count")?);
             }
             Subject::MasqTc | Subject::MasqXdp => counters.extend(masq_counters(&lab.gateway)?),
-            Subject::Forward | Subject::BareRedirect | Subject::Drop => {}
+            Subject::Forward | Subject::BareTcRedirect | Subject::BareRedirect | Subject::Drop => {}
         }
         Ok(counters)
+    }
+
+    /// Takes away the program where packets leave by the outside, and leaves everything else.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn detach_egress(&self, lab: &Lab) -> Result<()> {
+        let pin = format!("{PINS}/egress-{}", lab.wan.index);
+        let attached = || lab.gateway.attached_programs("wan");
+        let before = attached()?;
+        lab.gateway.run(|| fs::remove_file(&pin)).with_context(|| format!("removing {pin}"))?;
+        // The kernel takes a link apart when its last reference is gone, and a little later.
+        let gone = || attached().is_ok_and(|now| now + 1 == before);
+        Ok(wait_until("the program on the outside's egress is gone", SOON, gone)?)
     }
 
     /// Bytes of memory that the kernel holds for masq's maps.
@@ -168,7 +193,7 @@ impl Gateway {
             Subject::Forward | Subject::Nft | Subject::NftFlowtable => KERNEL_FORWARDED,
             Subject::MasqTc => TRANSLATED_TC,
             Subject::MasqXdp => TRANSLATED_XDP,
-            Subject::BareRedirect | Subject::Drop => {
+            Subject::BareTcRedirect | Subject::BareRedirect | Subject::Drop => {
                 ensure!(count(KERNEL_FORWARDED) == 0, "the kernel forwarded packets: {counters:?}");
                 return Ok(());
             }
@@ -196,6 +221,16 @@ pub fn difference(before: &Counters, after: &Counters) -> Counters {
         (name.clone(), count.saturating_sub(gone))
     };
     after.iter().map(since).collect()
+}
+
+/// An outside on which nothing happens, for a gateway that must have one.
+fn lay_uplink(host: &Host) -> Result<()> {
+    Ok(host.ip(&[
+        "link add name uplink type veth peer name nobody",
+        "link set nobody up",
+        "link set uplink up",
+        "addr add 198.51.100.1/24 dev uplink",
+    ])?)
 }
 
 fn forward(host: &Host) -> Result<()> {
@@ -241,12 +276,18 @@ fn configuration(subject: Subject, setup: &Setup) -> String {
         None => "\"auto\"".to_owned(),
     };
     let mode = if subject == Subject::MasqXdp { "xdp" } else { "tc" };
+    let outside = if setup.between_insides { "uplink" } else { "wan" };
+    let other = if setup.between_insides {
+        format!("[[inside]]\ninterface = \"wan\"\nnetworks = [{OTHER_INSIDE_NETWORK:?}]\n")
+    } else {
+        String::new()
+    };
     let mut text = String::new();
     let _ = write!(
         text,
-        "[[outside]]\ninterface = \"wan\"\naddress = {address}\nports = {ports}\n\
+        "[[outside]]\ninterface = \"{outside}\"\naddress = {address}\nports = {ports}\n\
          [[inside]]\ninterface = \"lan\"\nnetworks = {INSIDE_NETWORKS:?}\n\
-         [fast-path]\nmode = \"{mode}\"\n\
+         {other}[fast-path]\nmode = \"{mode}\"\n\
          [table]\nsessions = {}\n\
          [timeouts]\nudp = \"1h\"\n{}",
         setup.sessions.max(4096),

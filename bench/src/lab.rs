@@ -26,6 +26,8 @@ pub const SENDER: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 2);
 pub const FIRST_HOST: Ipv4Addr = Ipv4Addr::new(10, 16, 0, 0);
 /// The networks inside.
 pub const INSIDE_NETWORKS: [&str; 2] = ["192.168.1.0/24", "10.16.0.0/12"];
+/// The receiver's network, when it is inside as well.
+pub const OTHER_INSIDE_NETWORK: &str = "203.0.113.0/24";
 /// The gateway's outside address.
 pub const GATEWAY_OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// The first address of a pool.

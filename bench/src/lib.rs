@@ -1,5 +1,5 @@
 //! Side-by-side measurements of gateways: plain forwarding, the kernel's masquerade, masq on TC and on
-//! XDP, and a bare XDP redirect, in turn on one lab.
+//! XDP, and a bare redirect on each, in turn on one lab.
 //!
 //! ```text
 //!   main ──► scenario (one file each) ──► lab: sender ── gateway ── receiver

@@ -20,7 +20,7 @@ struct Arguments {
     /// Only scenarios whose name contains this
     filter: Option<String>,
 
-    /// Rounds of each scenario
+    /// Rounds of each scenario; single TCP streams with offloads take at least 15
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, Map, PerCpuArray, PerCpuValues};
-use aya::programs::{Xdp, XdpMode};
+use aya::programs::tc::TcAttachType;
+use aya::programs::{SchedClassifier, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use masq_bench_packet::settings::{Known, Learnt};
 use masq_bench_packet::{Counts, Settings, Streams, Wrong};
@@ -65,7 +66,27 @@ impl Programs {
         Ok(Self { ebpf, flows })
     }
 
-    /// Puts a program in the gateway's place.
+    /// Puts a TC program in the gateway's place, or in the place of what it has where packets leave.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it.
+    pub fn attach_tc(
+        &mut self,
+        name: &str,
+        host: &Host,
+        interface: &str,
+        hook: TcAttachType,
+    ) -> Result<()> {
+        let program = self.ebpf.program_mut(name).with_context(|| name.to_owned())?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        program.load().with_context(|| format!("loading {name}"))?;
+        host.run(|| program.attach(interface, hook))
+            .with_context(|| format!("attaching {name} on {host}"))?;
+        Ok(())
+    }
+
+    /// Puts an XDP program in the gateway's place.
     ///
     /// # Errors
     ///
@@ -123,7 +144,7 @@ impl Programs {
     /// When it was not loaded.
     pub fn sender(&self, direction: Direction) -> Result<&Xdp> {
         let name = match direction {
-            Direction::Egress => SENDERS[0],
+            Direction::Egress | Direction::Across => SENDERS[0],
             Direction::Ingress => SENDERS[1],
             Direction::Both => bail!("a generator sends one way"),
         };

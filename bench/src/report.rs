@@ -50,6 +50,7 @@ pub fn title(series: &Series) -> String {
     let way = match series.direction {
         Direction::Egress => ", inside to outside",
         Direction::Ingress => ", outside to inside",
+        Direction::Across => ", inside to inside",
         Direction::Both => "",
     };
     format!("{}{way}", series.title)

@@ -85,6 +85,8 @@ pub enum Direction {
     Egress,
     /// From outside to inside.
     Ingress,
+    /// From one inside network to another.
+    Across,
     /// Requests one way and answers the other.
     Both,
 }
@@ -122,6 +124,7 @@ impl Direction {
         match self {
             Self::Egress => "egress",
             Self::Ingress => "ingress",
+            Self::Across => "across",
             Self::Both => "both",
         }
     }

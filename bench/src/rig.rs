@@ -14,6 +14,7 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aya::programs::tc::TcAttachType;
 use masq_bench_packet::settings::station;
 use masq_bench_packet::{Numbering, Settings, SettingsFlags, Stream, Streams};
 
@@ -54,6 +55,7 @@ pub struct Rig {
     /// The gateway.
     pub gateway: Gateway,
     settings: Settings,
+    translates: bool,
     established: u32,
     cpus: Vec<usize>,
 }
@@ -109,6 +111,13 @@ impl Rig {
         let gateway = Gateway::start(&lab, subject, &plan.setup, masq)
             .with_context(|| format!("starting {}", subject.title()))?;
         match subject {
+            Subject::BareTcRedirect => {
+                let (out, back) = (TcAttachType::Egress, TcAttachType::Ingress);
+                let gateway = &lab.gateway;
+                programs.attach_tc("bench_tc_redirect_out", gateway, "lan", back)?;
+                programs.attach_tc("bench_tc_redirect_in", gateway, "wan", back)?;
+                programs.attach_tc("bench_tc_leave", gateway, "wan", out)?;
+            }
             Subject::BareRedirect => {
                 programs.attach_to_gateway("bench_redirect_out", &lab.gateway, &lab.lan)?;
                 programs.attach_to_gateway("bench_redirect_in", &lab.gateway, &lab.wan)?;
@@ -123,11 +132,12 @@ impl Rig {
             | Subject::MasqTc
             | Subject::MasqXdp => {}
         }
-        let settings = settings(&lab, subject, plan);
+        let translates = subject.translates() && !plan.setup.between_insides;
+        let settings = settings(&lab, subject, translates, plan);
         programs.set(&settings)?;
         let path = vec![cpu::of_path(&cpus)];
         let cpus = if plan.cpus == 1 { path } else { cpus.into_iter().take(plan.cpus).collect() };
-        Ok(Self { subject, lab, programs, gateway, settings, established: 0, cpus })
+        Ok(Self { subject, lab, programs, gateway, settings, translates, established: 0, cpus })
     }
 
     /// Builds one for each subject that is wanted and can run here.
@@ -147,7 +157,7 @@ impl Rig {
     ///
     /// When one does not get through, or two were given the same outside endpoint towards one remote.
     pub fn establish(&mut self, flows: u32) -> Result<()> {
-        if self.subject.translates() {
+        if self.translates {
             self.set_flags(SettingsFlags::TRANSLATED | SettingsFlags::LEARN)?;
             while self.established < flows {
                 let next = flows.min(self.established + WINDOW);
@@ -445,13 +455,13 @@ fn generator<'a>(
     direction: Direction,
 ) -> Result<Generator<'a>> {
     let (host, port) = match direction {
-        Direction::Egress | Direction::Both => (&lab.sender, lab.inside),
+        Direction::Egress | Direction::Across | Direction::Both => (&lab.sender, lab.inside),
         Direction::Ingress => (&lab.receiver, lab.outside),
     };
     Ok(Generator { host, interface: port.index, program: programs.sender(direction)? })
 }
 
-fn settings(lab: &Lab, subject: Subject, plan: &Plan) -> Settings {
+fn settings(lab: &Lab, subject: Subject, translates: bool, plan: &Plan) -> Settings {
     let mut stations = [[0; 8]; 4];
     for (place, port) in [
         (station::SENDER, lab.inside),
@@ -461,7 +471,7 @@ fn settings(lab: &Lab, subject: Subject, plan: &Plan) -> Settings {
     ] {
         stations[place][..6].copy_from_slice(&port.mac);
     }
-    let routed = !matches!(subject, Subject::BareRedirect | Subject::Drop);
+    let routed = subject.is_router();
     let outside = if plan.setup.outsides == 1 { GATEWAY_OUTSIDE } else { POOL };
     Settings {
         numberings: [plan.numbering, plan.disturbing],
@@ -470,7 +480,7 @@ fn settings(lab: &Lab, subject: Subject, plan: &Plan) -> Settings {
         redirect: [lab.wan.index, lab.lan.index],
         flows: plan.flows,
         ttl: u32::from(masq_bench_packet::frame::TTL) - u32::from(routed),
-        flags: if subject.translates() { SettingsFlags::TRANSLATED } else { 0 },
+        flags: if translates { SettingsFlags::TRANSLATED } else { 0 },
         stations,
     }
 }

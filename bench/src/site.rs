@@ -111,6 +111,7 @@ impl Site {
             Subject::Forward
             | Subject::Nft
             | Subject::NftFlowtable
+            | Subject::BareTcRedirect
             | Subject::BareRedirect
             | Subject::Drop => return self.check(counters),
         };

@@ -18,6 +18,9 @@ pub enum Subject {
     MasqTc,
     /// masq, its fast path on XDP.
     MasqXdp,
+    /// A TC program that rewrites the link addresses and redirects, translating nothing, and one where
+    /// packets leave that tells them from the host's: what no gateway on TC can beat.
+    BareTcRedirect,
     /// An XDP program that rewrites the link addresses and redirects, translating nothing: what no
     /// gateway on XDP can beat.
     BareRedirect,
@@ -27,12 +30,13 @@ pub enum Subject {
 
 impl Subject {
     /// Every subject, in the order of tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Forward,
         Self::Nft,
         Self::NftFlowtable,
         Self::MasqTc,
         Self::MasqXdp,
+        Self::BareTcRedirect,
         Self::BareRedirect,
         Self::Drop,
     ];
@@ -50,6 +54,7 @@ impl Subject {
             Self::NftFlowtable => "nft-flowtable",
             Self::MasqTc => "masq-tc",
             Self::MasqXdp => "masq-xdp",
+            Self::BareTcRedirect => "bare-tc-redirect",
             Self::BareRedirect => "bare-redirect",
             Self::Drop => "drop",
         }
@@ -64,6 +69,7 @@ impl Subject {
             Self::NftFlowtable => "nft with flowtable",
             Self::MasqTc => "masq on TC",
             Self::MasqXdp => "masq on XDP",
+            Self::BareTcRedirect => "bare TC redirect",
             Self::BareRedirect => "bare XDP redirect",
             Self::Drop => "XDP drop",
         }
@@ -74,8 +80,14 @@ impl Subject {
     pub const fn translates(self) -> bool {
         match self {
             Self::Nft | Self::NftFlowtable | Self::MasqTc | Self::MasqXdp => true,
-            Self::Forward | Self::BareRedirect | Self::Drop => false,
+            Self::Forward | Self::BareTcRedirect | Self::BareRedirect | Self::Drop => false,
         }
+    }
+
+    /// Whether a packet has lived a little less when it has passed.
+    #[must_use]
+    pub const fn is_router(self) -> bool {
+        !matches!(self, Self::BareTcRedirect | Self::BareRedirect | Self::Drop)
     }
 
     /// Whether it is the program of this project.

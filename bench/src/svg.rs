@@ -57,4 +57,4 @@ impl Value {
 }
 
 /// How many series can be told apart.
-pub const STYLES: usize = 7;
+pub const STYLES: usize = 8;

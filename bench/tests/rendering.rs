@@ -104,6 +104,7 @@ fn run() -> Run {
         (Subject::Nft, 0.55e6),
         (Subject::MasqTc, 0.9e6),
         (Subject::MasqXdp, 1.65e6),
+        (Subject::BareTcRedirect, 0.92e6),
         (Subject::BareRedirect, 1.7e6),
         (Subject::Drop, 2.0e6),
     ];

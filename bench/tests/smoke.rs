@@ -7,7 +7,12 @@ use std::process::Command;
 #[test]
 fn a_moment_of_packets_connections_and_trouble_works() {
     for (filter, subjects) in [
-        ("udp", &["forward", "nft", "masq-tc", "masq-xdp", "bare-redirect", "drop"][..]),
+        (
+            "udp",
+            &["forward", "nft", "masq-tc", "masq-xdp", "bare-tc-redirect", "bare-redirect", "drop"]
+                [..],
+        ),
+        ("insides", &["forward", "masq-tc", "masq-xdp"]),
         ("connect", &["forward", "nft", "masq-tc"]),
         ("exhausted", &["nft", "masq-tc", "masq-xdp"]),
         ("apply", &["masq-tc", "masq-xdp"]),

@@ -27,7 +27,7 @@ fn engine(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Plain forwarding, the kernel's masquerade, masq, and the bare redirect, in turn.
+/// Plain forwarding, the kernel's masquerade, masq, and the bare redirects, in turn.
 fn gateways(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     if !process::is_root() {
         bail!(

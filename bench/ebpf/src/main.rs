@@ -1,4 +1,4 @@
-//! The bench's programs, all of them XDP.
+//! The bench's programs, all of them XDP but for those of the bare TC redirect.
 //!
 //! ```text
 //!   sender                     gateway                     receiver
@@ -6,8 +6,9 @@
 //!   bench_receive_inside ◄──── lan  subject  wan ◄─────── bench_send_ingress
 //!
 //!   where a subject is one of ours:
-//!                        lan: bench_redirect_out, bench_drop
-//!                                         wan: bench_redirect_in, bench_drop
+//!                        lan: bench_redirect_out, bench_tc_redirect_out, bench_drop
+//!                                         wan: bench_redirect_in, bench_tc_redirect_in, bench_drop
+//!                                         and, for what leaves there: bench_tc_leave
 //! ```
 //!
 //! The senders are attached to nothing: the kernel runs them on frames of its own making and sends what
@@ -22,8 +23,8 @@ mod middle;
 mod receive;
 mod send;
 
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
 
 /// Writes the next packet from inside.
 #[xdp]
@@ -59,6 +60,24 @@ fn bench_redirect_out(ctx: XdpContext) -> u32 {
 #[xdp]
 fn bench_redirect_in(ctx: XdpContext) -> u32 {
     middle::redirect_in(&ctx)
+}
+
+/// Sends everything on from inside to outside, on TC.
+#[classifier]
+fn bench_tc_redirect_out(ctx: TcContext) -> i32 {
+    middle::tc_redirect_out(&ctx)
+}
+
+/// Sends everything on from outside to inside, on TC.
+#[classifier]
+fn bench_tc_redirect_in(ctx: TcContext) -> i32 {
+    middle::tc_redirect_in(&ctx)
+}
+
+/// Lets everything leave, as what the redirect sent or as the host's.
+#[classifier]
+fn bench_tc_leave(ctx: TcContext) -> i32 {
+    middle::tc_leave(&ctx)
 }
 
 /// Counts and drops everything.

@@ -4,7 +4,9 @@ pub mod apply;
 pub mod away;
 pub mod connect;
 pub mod cpus;
+pub mod egress;
 pub mod exhausted;
+pub mod insides;
 pub mod latency;
 pub mod memory;
 pub mod new_flows;
@@ -38,6 +40,8 @@ pub trait Scenario: Sync {
 /// Every scenario, in the order in which they run.
 pub const ALL: &[&dyn Scenario] = &[
     &udp::Udp,
+    &egress::Egress,
+    &insides::Insides,
     &cpus::Cpus,
     &tcp::Offloaded,
     &tcp::Complete,

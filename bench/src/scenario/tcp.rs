@@ -3,6 +3,9 @@
 //! With offloads on, as veth interfaces are made, segments of up to 64 KiB cross the gateway uncut with
 //! checksums that somebody else will complete. XDP cannot take such packets, so its figures come from a
 //! lab whose hosts send complete packets, beside those of the others in that lab.
+//!
+//! With offloads the gateway is a fiftieth of the work, and rounds differ by more than that. So a single
+//! stream with offloads takes more rounds than anything else: what floors are judged by is their median.
 
 use core::time::Duration;
 
@@ -33,7 +36,7 @@ impl Scenario for Offloaded {
 
     fn run(&self, bench: &mut Bench) -> Result<()> {
         let subjects = [Subject::Forward, Subject::Nft, Subject::NftFlowtable, Subject::MasqTc];
-        measure(bench, self.id(), "TCP bulk", &subjects, Packets::Offloaded)
+        measure(bench, self.id(), "TCP bulk", &subjects, Packets::Offloaded, ROUNDS)
     }
 }
 
@@ -53,6 +56,7 @@ impl Scenario for Complete {
             "TCP bulk, complete packets",
             &Subject::GATEWAYS,
             Packets::Complete,
+            1,
         )
     }
 }
@@ -63,10 +67,14 @@ fn measure(
     title: &str,
     subjects: &[Subject],
     packets: Packets,
+    least_rounds: u32,
 ) -> Result<()> {
     let sites = Site::all(bench, subjects, packets, &Setup::new(SESSIONS))?;
-    for _ in bench.rounds() {
-        for (streams, way) in [(1, Way::Up), (1, Way::Down), (8, Way::Up), (8, Way::Down)] {
+    let usual = bench.rounds();
+    for round in bench.rounds_at_least(least_rounds) {
+        let ways = [(1, Way::Up), (1, Way::Down), (8, Way::Up), (8, Way::Down)];
+        let ways = ways.into_iter().filter(|(streams, _)| *streams == 1 || usual.contains(&round));
+        for (streams, way) in ways {
             let bulk = Bulk { streams, way, window: bench.lasting(WINDOW) };
             for site in &sites {
                 let (rate, proof) = site.watch(|ends| bulk.run(ends))?;
@@ -89,3 +97,6 @@ fn measure(
 const WINDOW: Duration = Duration::from_secs(2);
 
 const SESSIONS: u32 = 65_536;
+
+/// The least rounds of a single stream with offloads.
+const ROUNDS: u32 = 15;

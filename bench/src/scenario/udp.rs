@@ -87,13 +87,14 @@ pub(crate) fn grouped(number: u32) -> String {
     text
 }
 
-const SUBJECTS: [Subject; 7] = [
+const SUBJECTS: [Subject; 8] = [
     Subject::Drop,
     Subject::Forward,
     Subject::Nft,
     Subject::NftFlowtable,
     Subject::MasqTc,
     Subject::MasqXdp,
+    Subject::BareTcRedirect,
     Subject::BareRedirect,
 ];
 

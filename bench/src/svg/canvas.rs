@@ -105,7 +105,10 @@ impl Canvas {
             3 => "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
             4 => "M0,5L5,-4H-5Z",
             5 => "M-5,0L-2.5,-4.3H2.5L5,0L2.5,4.3H-2.5Z",
-            _ => "M-5,-1.5H-1.5V-5H1.5V-1.5H5V1.5H1.5V5H-1.5V1.5H-5Z",
+            6 => "M-5,-1.5H-1.5V-5H1.5V-1.5H5V1.5H1.5V5H-1.5V1.5H-5Z",
+            _ => {
+                "M-5,-3.2L-3.2,-5L0,-1.8L3.2,-5L5,-3.2L1.8,0L5,3.2L3.2,5L0,1.8L-3.2,5L-5,3.2L-1.8,0Z"
+            }
         };
         let _ = writeln!(
             self.body,
@@ -165,6 +168,7 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #24292
 .path.s4 { stroke: #009e73 } .fill.s4 { fill: #009e73 }
 .path.s5 { stroke: #b35d92 } .fill.s5 { fill: #b35d92 }
 .path.s6 { stroke: #3b2f63 } .fill.s6 { fill: #3b2f63 }
+.path.s7 { stroke: #56b4e9 } .fill.s7 { fill: #56b4e9 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 }
   .tick, .amount { fill: #9da7b3 }
@@ -179,5 +183,6 @@ text { font: 13px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #24292
   .path.s4 { stroke: #2dd4a0 } .fill.s4 { fill: #2dd4a0 }
   .path.s5 { stroke: #e08cc4 } .fill.s5 { fill: #e08cc4 }
   .path.s6 { stroke: #b9a7f0 } .fill.s6 { fill: #b9a7f0 }
+  .path.s7 { stroke: #a5d8f3 } .fill.s7 { fill: #a5d8f3 }
 }
 ";

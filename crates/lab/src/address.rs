@@ -4,6 +4,14 @@ use core::net::Ipv4Addr;
 
 /// The gateway's address on the inside network, 192.168.1.0/24.
 pub const GATEWAY_INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+/// The gateway's address on the guests' network, 192.168.2.0/24.
+pub const GATEWAY_GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 2, 1);
+/// The host there.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 2, 3);
+/// The gateway's address on the branch's network, 192.168.3.0/24.
+pub const GATEWAY_BRANCH: Ipv4Addr = Ipv4Addr::new(192, 168, 3, 1);
+/// The host there.
+pub const BRANCH: Ipv4Addr = Ipv4Addr::new(192, 168, 3, 3);
 /// The gateway's address on the outside network: 203.0.113.0/25, or /24 without routers.
 pub const GATEWAY_OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// The internet host.

@@ -12,6 +12,8 @@ use crate::{Capture, Host, Result, Uplink};
 pub struct Lab {
     /// The hosts inside, the workstation first.
     pub workstations: Vec<Host>,
+    pub(crate) guest: Option<Host>,
+    pub(crate) branch: Option<Host>,
     /// The gateway, with interfaces `lan` and `wan`.
     pub gateway: Host,
     /// The routers on the way: the gateway's next hop and the remotes'.
@@ -36,11 +38,32 @@ impl Lab {
         &self.workstations[0]
     }
 
+    /// The host of the other inside network.
+    ///
+    /// # Panics
+    ///
+    /// In a lab without one.
+    #[must_use]
+    pub fn guest(&self) -> &Host {
+        self.guest.as_ref().expect("this lab was asked to have a guest")
+    }
+
+    /// The host of the network that is not translated.
+    ///
+    /// # Panics
+    ///
+    /// In a lab without one.
+    #[must_use]
+    pub fn branch(&self) -> &Host {
+        self.branch.as_ref().expect("this lab was asked to have a branch")
+    }
+
     /// Every host, inside first.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
         let routers = self.routers.iter().flat_map(|(isp, exchange)| [isp, exchange]);
         let remotes = [&self.server, &self.second];
-        self.workstations.iter().chain([&self.gateway]).chain(routers).chain(remotes)
+        let beside = self.guest.iter().chain(&self.branch);
+        self.workstations.iter().chain(beside).chain([&self.gateway]).chain(routers).chain(remotes)
     }
 
     /// The address that the outside world should see.

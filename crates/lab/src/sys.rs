@@ -8,6 +8,7 @@
 )]
 
 use core::mem::size_of;
+use core::net::Ipv4Addr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -232,4 +233,84 @@ pub(crate) fn die_with_this_thread(command: &mut Command) {
     // SAFETY: between fork and exec the closure makes two system calls, and neither allocates nor
     // takes a lock.
     unsafe { command.pre_exec(bind) };
+}
+
+/// Makes the socket's host a multicast router for as long as the socket is open (`MRT_INIT`).
+pub(crate) fn begin_multicast_routing(socket: impl AsFd) -> io::Result<()> {
+    const INIT: libc::c_int = 200;
+    set_ip_option(socket, INIT, &1_i32)
+}
+
+/// Gives an interface of the host a number among those of its multicast router (`MRT_ADD_VIF`).
+pub(crate) fn add_multicast_interface(
+    socket: impl AsFd,
+    number: u16,
+    interface: u32,
+) -> io::Result<()> {
+    const ADD_VIF: libc::c_int = 202;
+    const USE_IFINDEX: u8 = 8;
+    let interface = MulticastInterface {
+        number,
+        flags: USE_IFINDEX,
+        threshold: 1,
+        rate_limit: 0,
+        interface,
+        remote: [0; 4],
+    };
+    set_ip_option(socket, ADD_VIF, &interface)
+}
+
+/// Sends what a source sends to a group on, from interface number 0 to number 1 (`MRT_ADD_MFC`).
+pub(crate) fn add_multicast_route(
+    socket: impl AsFd,
+    source: Ipv4Addr,
+    group: Ipv4Addr,
+) -> io::Result<()> {
+    const ADD_MFC: libc::c_int = 204;
+    // A time to live that suffices for each interface; 0 for none.
+    let mut least_ttl = [0; 32];
+    least_ttl[1] = 1;
+    let (source, group) = (source.octets(), group.octets());
+    set_ip_option(
+        socket,
+        ADD_MFC,
+        &MulticastForward { source, group, from: 0, least_ttl, counts: [0; 4] },
+    )
+}
+
+/// `struct vifctl` of linux/mroute.h.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct MulticastInterface {
+    number: u16,
+    flags: u8,
+    threshold: u8,
+    rate_limit: u32,
+    interface: u32,
+    remote: [u8; 4],
+}
+
+/// `struct mfcctl` of linux/mroute.h.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct MulticastForward {
+    source: [u8; 4],
+    group: [u8; 4],
+    from: u16,
+    least_ttl: [u8; 32],
+    counts: [u32; 4],
+}
+
+fn set_ip_option<T: Copy>(socket: impl AsFd, option: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the kernel reads as many bytes as the value has, which lives until the call returns.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            option,
+            core::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -12,6 +12,9 @@
 //! that builds a lab. The outside is watched at the switch's port of the gateway's cable (or at
 //! the ISP's end of the line) from before the gateway starts.
 //!
+//! The gateway may have more networks: `guest`, another inside one, and `branch`, of which nobody tells the
+//! program under test. Each is a switch with one host, 192.168.2.3 and 192.168.3.3.
+//!
 //! Without routers, the server (203.0.113.178) and the second remote (203.0.113.179) are on the
 //! gateway's outside network.
 
@@ -19,8 +22,9 @@ use core::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use crate::address::{
-    EXCHANGE_SECOND, EXCHANGE_SERVERS, EXCHANGE_TRANSIT, GATEWAY_INSIDE, GATEWAY_OUTSIDE, ISP,
-    ISP_TRANSIT, SECOND, SECOND_ON_LINK, SERVER, workstation,
+    BRANCH, EXCHANGE_SECOND, EXCHANGE_SERVERS, EXCHANGE_TRANSIT, GATEWAY_BRANCH, GATEWAY_GUEST,
+    GATEWAY_INSIDE, GATEWAY_OUTSIDE, GUEST, ISP, ISP_TRANSIT, SECOND, SECOND_ON_LINK, SERVER,
+    workstation,
 };
 use crate::deadline::{SOON, wait_until};
 use crate::host::ip_batch;
@@ -51,6 +55,8 @@ pub(crate) enum Frames {
 #[derive(Clone, Debug)]
 pub struct Topology {
     workstations: u8,
+    guest: bool,
+    branch: bool,
     routers: bool,
     frames: Frames,
     uplink: Uplink,
@@ -66,13 +72,33 @@ impl Topology {
     /// One workstation, the gateway on Ethernet, two routers and two remotes; offloads as they are.
     #[must_use]
     pub fn new() -> Self {
-        Self { workstations: 1, routers: true, frames: Frames::Offloaded, uplink: Uplink::Ethernet }
+        Self {
+            workstations: 1,
+            guest: false,
+            branch: false,
+            routers: true,
+            frames: Frames::Offloaded,
+            uplink: Uplink::Ethernet,
+        }
     }
 
     /// This many hosts inside: 192.168.1.3 and up.
     #[must_use]
     pub fn workstations(self, workstations: u8) -> Self {
         Self { workstations: workstations.clamp(1, 200), ..self }
+    }
+
+    /// A second inside network behind the gateway's interface `guest`, with the host [`Lab::guest`].
+    #[must_use]
+    pub fn with_guest(self) -> Self {
+        Self { guest: true, ..self }
+    }
+
+    /// A network behind the gateway's interface `branch` that it does not translate, with the host
+    /// [`Lab::branch`].
+    #[must_use]
+    pub fn with_branch(self) -> Self {
+        Self { branch: true, ..self }
     }
 
     /// The remotes are on the gateway's own outside network.
@@ -116,6 +142,13 @@ impl Topology {
         let workstations = (0..self.workstations)
             .map(|index| Host::new(workstation_name(index), workstation(index)))
             .collect::<Result<Vec<_>>>()?;
+        let guest = self.guest.then(|| Host::new("guest", GUEST)).transpose()?;
+        let branch = self.branch.then(|| Host::new("branch", BRANCH)).transpose()?;
+        let beside = [(&guest, GATEWAY_GUEST), (&branch, GATEWAY_BRANCH)];
+        let beside: Vec<_> = beside
+            .into_iter()
+            .filter_map(|(host, router)| Some((host.as_ref()?, router)))
+            .collect();
         let server = Host::new("server", SERVER)?;
         let second_address = if self.routers { SECOND } else { SECOND_ON_LINK };
         let second = Host::new("second", second_address)?;
@@ -130,6 +163,12 @@ impl Topology {
         wires.plug("gw-lan", "lan-switch", &gateway, "lan");
         for (index, host) in workstations.iter().enumerate() {
             wires.plug(&format!("ws-{index}"), "lan-switch", host, "eth0");
+        }
+        for (host, _) in &beside {
+            let name = host.name();
+            wires.switch(&format!("{name}-switch"));
+            wires.plug(&format!("gw-{name}"), &format!("{name}-switch"), &gateway, name);
+            wires.plug(name, &format!("{name}-switch"), host, "eth0");
         }
         wires.switch("far-switch");
         wires.plug("server", "far-switch", &server, "eth0");
@@ -161,6 +200,9 @@ impl Topology {
             _ => Capture::start(wiring.namespace(), "gw-wan")?,
         };
         self.frames.arrange(&gateway, &wiring, "lan")?;
+        for (host, _) in &beside {
+            self.frames.arrange(&gateway, &wiring, host.name())?;
+        }
         match self.uplink {
             Uplink::Ethernet => self.frames.arrange(&gateway, &wiring, "wan")?,
             // What leaves by a line is read by a program, as complete as the gateway makes it.
@@ -169,14 +211,13 @@ impl Topology {
         }
 
         for host in &workstations {
-            host.ip(&[
-                up("lo"),
-                up("eth0"),
-                address_on("eth0", host.address(), 24),
-                format!("route add default via {GATEWAY_INSIDE}"),
-            ])?;
+            host.ip(&inside_commands(host, GATEWAY_INSIDE))?;
         }
         gateway.ip(&self.gateway_commands())?;
+        for (host, router) in beside {
+            host.ip(&inside_commands(host, router))?;
+            gateway.ip(&[up(host.name()), address_on(host.name(), router, 24)])?;
+        }
         if let Some((isp, exchange)) = &routers {
             isp.ip(&self.isp_commands())?;
             exchange.ip(&exchange_commands())?;
@@ -188,6 +229,8 @@ impl Topology {
         wait_until("every cable is connected", SOON, || wires.connected(&wiring))?;
         Ok(Lab {
             workstations,
+            guest,
+            branch,
             gateway,
             routers,
             server,
@@ -314,6 +357,16 @@ impl Wires {
             |line: &&str| line.contains(" state UP ") && line.contains(" state forwarding ");
         ports.lines().filter(ready).count() == self.ports
     }
+}
+
+/// What makes a host one of an inside network.
+fn inside_commands(host: &Host, router: Ipv4Addr) -> [String; 4] {
+    [
+        up("lo"),
+        up("eth0"),
+        address_on("eth0", host.address(), 24),
+        format!("route add default via {router}"),
+    ]
 }
 
 fn exchange_commands() -> Vec<String> {

@@ -22,6 +22,8 @@ table ip oracle {
         ct state invalid drop
         ct state established,related accept
         iifname lan oifname wan ip saddr 192.168.1.0/24 accept
+        iifname guest oifname wan ip saddr 192.168.2.0/24 accept
+        iifname { lan, guest, branch } oifname { lan, guest, branch } accept
     }
 }
 ";

@@ -17,6 +17,7 @@ mod daemon;
 mod datagrams;
 mod detach;
 mod fast;
+mod host;
 mod intruders;
 mod links;
 mod outlive;
@@ -247,7 +248,9 @@ fn options(nat: Nat, config: Option<&'static str>) -> Option<Option<MasqOptions>
     let config = config.unwrap_or_default();
     let chooses = config.contains("[fast-path]");
     let text = if chooses { config.to_owned() } else { format!("{config}{fast_path}") };
-    Some(Some(options.config(text)))
+    // One that names an outside names everything; the command line would take its place.
+    let names_all = text.contains("[[outside]]");
+    Some(Some(if names_all { options.whole_config(text) } else { options.config(text) }))
 }
 
 /// Builds a lab and plays in it. On failure, prints what there is to know and keeps the packets.
