@@ -32,16 +32,19 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// One session: a mapping with a remote.
+/// One session: a mapping with a remote, or two ends that see each other as they are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowView {
     /// The record's place in the table; stable while the session lives.
     pub slot: u32,
     /// `tcp`, `udp`, `icmp`, `gre` … or the protocol's number.
     pub protocol: String,
+    /// `mapped`, or `plain`: its packets leave as they arrive.
+    #[serde(default = "mapped")]
+    pub kind: String,
     /// The inside host.
     pub inside: EndpointView,
-    /// What the world sees of it.
+    /// What the world sees of it; of a plain session the inside host's own.
     pub outside: EndpointView,
     /// Whom it talks to, as the inside host addressed it.
     pub remote: EndpointView,
@@ -61,6 +64,11 @@ pub struct FlowView {
     /// Seconds until it ends if nothing more is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<f64>,
+}
+
+/// The kind of a session where a daemon tells none.
+fn mapped() -> String {
+    "mapped".to_owned()
 }
 
 /// One mapping: an inside endpoint and the outside endpoint that stands for it.

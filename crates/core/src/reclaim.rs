@@ -5,6 +5,11 @@
 //! protocol has a queue of both, in the order in which sessions were created or ended. Entries
 //! are judged when they come up: a session that was answered in the meantime is passed over. So
 //! nothing is searched, and an answer costs nothing.
+//!
+//! Sessions without a mapping have a queue of their own. Who loses one loses nothing, since the next
+//! packet begins another: so all of them may go, first those that nobody answered, before any other
+//! session, and last those that were answered, after all others. A scan between insides costs no
+//! translated flow its session, and no flow that works.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -32,8 +37,20 @@ pub(crate) struct Reclaim {
     oldest: [Option<Oldest>; Kind::ALL.len()],
 }
 
-/// An outside address, as a number, and a protocol.
-type Key = (u128, PortSpace);
+/// Which sessions stand in one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// Those without a mapping.
+    Plain,
+    /// Those of an outside address, as a number, and a protocol.
+    Mapped(u128, PortSpace),
+}
+
+impl Key {
+    const fn mapped(address: IpAddr, space: PortSpace) -> Self {
+        Self::Mapped(number(address), space)
+    }
+}
 
 /// The kinds of sessions that are given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +95,7 @@ impl Reclaim {
 
     /// Whether any mapping of an address and protocol may be worth looking at.
     pub(crate) fn has_any(&self, address: IpAddr, space: PortSpace) -> bool {
-        let key = (number(address), space);
+        let key = Key::mapped(address, space);
         Kind::ALL.iter().any(|kind| self.first(key, *kind).is_some())
     }
 
@@ -90,7 +107,7 @@ impl Reclaim {
     /// Forgets an address that is not ours any more.
     pub(crate) fn remove_address(&mut self, address: IpAddr) {
         for space in PortSpace::ALL {
-            let Some(first) = self.queues.remove(&(number(address), space)) else { continue };
+            let Some(first) = self.queues.remove(&Key::mapped(address, space)) else { continue };
             for kind in Kind::ALL {
                 while let Some(slot) = self.lists.first(first + kind as usize) {
                     self.lists.remove(slot);
@@ -136,7 +153,7 @@ impl Sessions {
         address: IpAddr,
         space: PortSpace,
     ) -> bool {
-        let key = (number(address), space);
+        let key = Key::mapped(address, space);
         for kind in [Kind::Unanswered, Kind::Over] {
             for _ in 0..TRIES {
                 let Some(slot) = self.reclaim.pop(key, kind) else { break };
@@ -156,6 +173,9 @@ impl Sessions {
 
     /// Ends one session that may be given up, so that its record will be free.
     pub(crate) fn reclaim_record(&mut self, scope: &mut Scope<'_>) {
+        if self.reclaim_unanswered_plain(scope) {
+            return;
+        }
         for kind in [Kind::Unanswered, Kind::Over] {
             for _ in 0..TRIES {
                 let Some((key, slot)) = self.oldest(kind) else { break };
@@ -166,6 +186,29 @@ impl Sessions {
                 }
             }
         }
+        self.reclaim_plain(scope);
+    }
+
+    /// Ends one session without a mapping; whether there was one.
+    pub(crate) fn reclaim_plain(&mut self, scope: &mut Scope<'_>) -> bool {
+        if self.reclaim_unanswered_plain(scope) {
+            return true;
+        }
+        let Some(slot) = self.reclaim.pop(Key::Plain, Kind::Over) else { return false };
+        self.remove(scope, slot, EndReason::Reclaimed);
+        true
+    }
+
+    fn reclaim_unanswered_plain(&mut self, scope: &mut Scope<'_>) -> bool {
+        for _ in 0..TRIES {
+            let Some(slot) = self.reclaim.pop(Key::Plain, Kind::Unanswered) else { break };
+            if self.may_go(Key::Plain, Kind::Unanswered, slot) {
+                self.remove(scope, slot, EndReason::Reclaimed);
+                return true;
+            }
+            self.reclaim.push(Key::Plain, Kind::Over, slot);
+        }
+        false
     }
 
     /// The queue whose first entry was created first. While many are given up, all queues are looked
@@ -179,7 +222,7 @@ impl Sessions {
         }
         let mut until = u32::MAX;
         let mut oldest: Option<(u32, Key, Slot)> = None;
-        for key in self.reclaim.queues.keys() {
+        for key in self.reclaim.queues.keys().filter(|key| **key != Key::Plain) {
             let Some(slot) = self.reclaim.first(*key, kind) else { continue };
             let created = self.created(slot);
             match oldest {
@@ -215,9 +258,11 @@ impl Sessions {
 }
 
 fn key_of(session: &Session) -> Option<Key> {
-    if SessionKind::of(session) != SessionKind::Mapped {
-        return None;
+    match SessionKind::of(session) {
+        SessionKind::Mapped => {
+            let space = space_of(session.original.protocol)?;
+            Some(Key::mapped(session.reply.destination.addr, space))
+        }
+        SessionKind::Plain => Some(Key::Plain),
     }
-    let space = space_of(session.original.protocol)?;
-    Some((number(session.reply.destination.addr), space))
 }

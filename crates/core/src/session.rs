@@ -14,6 +14,9 @@
 //!            inside b ──► outside        and counts in the mapping of the host that began
 //! ```
 //!
+//! Sessions whose packets are not translated hold less: a record, a timer, and a place among those that
+//! may be given up ([`kind`]).
+//!
 //! Timers: the timer fires at the earliest instant at which the session could be over. It then
 //! reads when the record was last stamped, by us or by the fast path, and waits on or ends it. So a
 //! packet costs no timer operation.
@@ -66,6 +69,8 @@ pub(crate) struct Sessions {
     pub(crate) timers: Timers,
     pub(crate) reclaim: Reclaim,
     pub(crate) pins: Pins,
+    /// How many sessions there are without a mapping.
+    pub(crate) plain: usize,
     /// How many mappings there are of each protocol without ports.
     pub(crate) portless: BTreeMap<Protocol, u32>,
     pub(crate) owned: Option<Region<Owned>>,
@@ -109,6 +114,7 @@ impl Sessions {
             timers: Timers::new(slots, now),
             reclaim: Reclaim::new(slots),
             pins: Pins::default(),
+            plain: 0,
             portless: BTreeMap::new(),
             owned: None,
             exhausted: BTreeMap::new(),
@@ -128,13 +134,18 @@ impl Sessions {
         let book = Book { table: &self.table, policy: scope.policy };
         let last = match Kind::of(&session) {
             Kind::Mapped => self.mappings.unlink(book, slot, &session),
-            Kind::Plain => false,
+            Kind::Plain => {
+                self.plain -= 1;
+                false
+            }
         };
         self.timers.disarm(slot);
         self.reclaim.remove(slot);
         self.table.remove(scope.now.as_nanos(), slot);
         let inside = session.original.source;
-        self.hosts.session_ended(scope.now, inside.addr);
+        if Kind::of(&session) == Kind::Mapped {
+            self.hosts.session_ended(scope.now, inside.addr);
+        }
         self.pins.remove(slot, &session);
         scope.stats.removed += 1;
         scope.stats.reclaimed += u64::from(reason == EndReason::Reclaimed);
@@ -216,8 +227,7 @@ impl Sessions {
 
     /// The class and TCP state of a session, with what was stamped on it.
     pub(crate) fn state(session: &Session, activity: &Activity) -> Option<State> {
-        (session.original.protocol == Protocol::TCP)
-            .then(|| State::from_number(session.state).unwrap_or_default().reconciled(activity))
+        (session.original.protocol == Protocol::TCP).then(|| State::of(session, activity))
     }
 
     /// Whether both sides have sent something.

@@ -10,7 +10,8 @@ use crate::verdict::DropReason;
 /// [`Writer::totals`]: masq_flow::Writer::totals
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Packets forwarded between inside interfaces, which are not translated.
+    /// Packets that the engine forwarded between inside interfaces, which are not translated, with a
+    /// session or without.
     pub between_insides: Count,
     /// Packets given to the host.
     pub local: u64,

@@ -34,14 +34,18 @@
 //! *Picked up.* A connection that is older than its session (its segments carry ACK, no SYN was
 //! seen) is established when both sides have sent an acknowledgement.
 //!
+//! *One side alone.* Of a connection that is not translated one direction may take another way, or
+//! the kernel's; [`State::of`] goes by the acknowledgements of the other.
+//!
 //! *Stamps.* What the fast path has seen of a connection is known by the flags it noted;
 //! [`State::reconciled`] brings the state up to date with them.
 
-use masq_flow::{Activity, Direction, TcpMark};
+use masq_flow::{Activity, Direction, Session, TcpMark};
 use masq_wire::Tcp;
 use masq_wire::tcp::Flags;
 
 use crate::policy::TimeoutClass;
+use crate::session::Kind;
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +130,31 @@ impl State {
             | Self::Established
             | Self::ClientFinRcv
             | Self::ServerFinRcv => false,
+        }
+    }
+
+    /// The state of a session's connection, with what was stamped on its record.
+    #[must_use]
+    pub fn of(session: &Session, activity: &Activity) -> Self {
+        let state = Self::from_number(session.state).unwrap_or_default().reconciled(activity);
+        match Kind::of(session) {
+            Kind::Mapped => state,
+            Kind::Plain => state.of_one_side(activity),
+        }
+    }
+
+    /// The state where the other side's segments take another way: who acknowledges was answered, and
+    /// when one side has ended there is no more to see.
+    fn of_one_side(self, activity: &Activity) -> Self {
+        let [client, server] = [Direction::Egress, Direction::Ingress]
+            .map(|direction| Flags::from_bits_retain(activity[direction].tcp.flags));
+        let seen = client | server;
+        let alone = client.is_empty() || server.is_empty();
+        let opening = matches!(self, Self::Closed | Self::Init);
+        match opening && alone && seen.contains(Flags::ACK) {
+            true if seen.contains(Flags::FIN) => Self::BothFin,
+            true => Self::Established,
+            false => self,
         }
     }
 

@@ -8,6 +8,7 @@ mod attacks;
 mod first;
 mod net;
 mod opening;
+mod plain;
 mod policy;
 mod pressure;
 mod properties;

@@ -10,7 +10,7 @@ use masq_wire::{Endpoint, Protocol, Tuple};
 
 use crate::direction::{Direction, PerDirection};
 use crate::key::{pack_ports, pack_v4, pack_v6, unpack_ports, unpack_v4, unpack_v6};
-use crate::nexthop::{NextHop, NextHopId};
+use crate::nexthop::NextHopId;
 use crate::record::{
     ADDRESSES, CONTINUATION, DELTAS, EPOCH, FLAGS, INTERFACES, KIND, MORE, NEXT_HOPS, OCCUPIED,
     ORIGINAL_V6, PORTS, REPLY_V6, Record, SEQUENCE, families, is_wide,
@@ -297,11 +297,10 @@ impl Line {
     /// The session in the line, if everything about it is as we would have written it.
     pub(crate) fn decode_sound(&self) -> Option<Session> {
         let session = self.decode()?;
-        let ids = [session.next_hops.egress.0, session.next_hops.ingress.0];
+        let hops = [session.next_hops.egress, session.next_hops.ingress];
         let again = Self::encode(&session).ok()?;
-        (again.words[DELTAS] == self.words[DELTAS]
-            && ids.iter().all(|id| u32::from(*id) < NextHop::COUNT))
-        .then_some(session)
+        (again.words[DELTAS] == self.words[DELTAS] && hops.into_iter().all(NextHopId::is_sound))
+            .then_some(session)
     }
 
     pub(crate) fn is_wide(&self) -> bool {

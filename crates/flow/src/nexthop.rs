@@ -19,8 +19,15 @@ impl NextHopId {
     /// No next hop is known: the packet takes the slow path.
     pub const NONE: Self = Self(0);
 
-    /// The kernel: the packet is left to it as it is, and it forwards it.
+    /// The host's own stack, which knows the way: it leads to an interface that is not served. There is
+    /// no entry of it.
     pub const HOST: Self = Self(0xffff);
+
+    /// Whether a record may name it: as an entry, or as the host.
+    #[cfg(any(feature = "std", test))]
+    pub(crate) const fn is_sound(self) -> bool {
+        (self.0 as u32) < NextHop::COUNT || self.0 == Self::HOST.0
+    }
 
     /// Whether a next hop is named.
     #[must_use]

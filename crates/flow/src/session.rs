@@ -86,7 +86,7 @@ bitflags! {
         const ANSWERED = 1 << 2;
         /// The session was let in by a forwarding rule, not begun from inside.
         const FORWARDED = 1 << 3;
-        /// The tuples are the same: packets are only watched.
+        /// Packets leave as they arrive: each tuple is the other's reverse, and there is no mapping.
         const UNTRANSLATED = 1 << 4;
     }
 }

@@ -6,7 +6,7 @@
 //!                                             model
 //! ```
 //!
-//! UDP is judged by the [model](model::Model): which outside endpoint a packet leaves from, who is let
+//! Hosts talk to each other too, which passes as it is. UDP is judged by the [model](model::Model): which outside endpoint a packet leaves from, who is let
 //! in, how long that lasts. TCP, echo and malformed packets go along with it, and of them and of
 //! everything else it must hold that
 //!
@@ -21,15 +21,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arbitrary::{Arbitrary, Unstructured};
 use masq_core::{
-    DropReason, Duration, EndReason, Engine, Event, Filtering, Frame, Instant, Mapping, PortRanges,
-    Verdict,
+    DropReason, Duration, EndReason, Engine, Event, Filtering, Frame, Instant, Kind, Mapping,
+    PortRanges, Verdict,
 };
 use masq_flow::{Layout, Memory, Secret, Writer};
 use masq_wire::tcp::Flags;
 use masq_wire::{Endpoint, Packet, Protocol, make};
 
 use self::model::{In, Model, Out};
-use crate::place::{OUTSIDE, PORTS, Routing, host, policy, remote, transmitted};
+use crate::place::{LAN, OUTSIDE, PORTS, Routing, host, policy, remote, transmitted};
 
 /// A case.
 #[derive(Arbitrary, Debug)]
@@ -140,7 +140,9 @@ impl<'a> Net<'a> {
         match step {
             Step::Send { host: number, port, remote: other, remote_port, kind } => {
                 let from = Endpoint::v4(host(number), 2000 + u16::from(port % 6));
-                let to = Endpoint::v4(remote(other), 80 + u16::from(remote_port % 3));
+                // Some are for another host, and are not translated.
+                let to = if other < 0xf0 { remote(other) } else { host(other) };
+                let to = Endpoint::v4(to, 80 + u16::from(remote_port % 3));
                 self.send(false, packet(kind, from, to, true));
             }
             Step::Stranger { remote: number, remote_port, port, kind } => {
@@ -228,6 +230,9 @@ impl<'a> Net<'a> {
             let (from, to) = (tuple.source, tuple.destination);
             if packet.outside {
                 self.judge_in(from, to, verdict, &left)
+            } else if LAN.contains(to.addr) {
+                assert!(matches!(verdict, Verdict::Forward(_)), "{from} to {to}: {verdict:?}");
+                assert_eq!(self::tuple(&left), tuple, "between two hosts");
             } else {
                 self.judge_out(from, to, verdict, &left)
             }
@@ -297,7 +302,8 @@ impl<'a> Net<'a> {
             Protocol::ICMP => make::echo_reply(tuple.destination.addr, tuple.source, 1, b"ping"),
             _ => return,
         };
-        self.send(true, answer);
+        let within = LAN.contains(tuple.destination.addr);
+        self.send(!within, answer);
     }
 
     /// What the engine sends by itself leaves nothing to be seen either.
@@ -316,7 +322,8 @@ impl<'a> Net<'a> {
             let Event::SessionRemoved { session, reason: EndReason::Reclaimed, .. } = event else {
                 continue;
             };
-            if session.original.protocol == Protocol::UDP {
+            let mapped = Kind::of(&session) == Kind::Mapped;
+            if mapped && session.original.protocol == Protocol::UDP {
                 let (inside, remote) = (session.original.source, session.original.destination);
                 self.model.give_up(inside, remote, self.now);
             }
@@ -348,6 +355,11 @@ impl<'a> Net<'a> {
         for (_, session) in self.engine.table().sessions() {
             assert!(arriving.insert(session.original), "{} twice", session.original);
             assert!(arriving.insert(session.reply), "{} twice", session.reply);
+            if Kind::of(&session) == Kind::Plain {
+                assert_eq!(session.original, session.reply.reversed());
+                assert!(LAN.contains(session.reply.source.addr));
+                continue;
+            }
             let (protocol, inside) = (session.original.protocol, session.original.source);
             let outside = session.reply.destination;
             assert_eq!(outside.addr, IpAddr::V4(OUTSIDE));

@@ -55,8 +55,10 @@ impl Sessions {
         }
         match Kind::of(session) {
             Kind::Mapped => self.adopt_mapped(scope, slot, session),
-            // None are made yet.
-            Kind::Plain => false,
+            Kind::Plain => {
+                self.join(scope, slot, session, None);
+                true
+            }
         }
     }
 
@@ -92,9 +94,14 @@ impl Sessions {
         session: &Session,
         head: Option<Slot>,
     ) {
-        let book = Book { table: &self.table, policy: scope.policy };
-        self.mappings.link(book, slot, session, head);
-        self.pins.add(slot, session);
+        match Kind::of(session) {
+            Kind::Mapped => {
+                let book = Book { table: &self.table, policy: scope.policy };
+                self.mappings.link(book, slot, session, head);
+                self.pins.add(slot, session);
+            }
+            Kind::Plain => self.plain += 1,
+        }
         let activity = self.table.activity(slot).unwrap_or_default();
         self.arm(scope, slot, session, &activity);
         if Self::state(session, &activity).is_some_and(|state| state.is_over()) {

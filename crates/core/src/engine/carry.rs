@@ -9,8 +9,8 @@ use super::first::{Decision, Notice, Onward, Refusal};
 use super::hit::rewrite;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
-use crate::routes::NextHop;
-use crate::session::Opening;
+use crate::routes::{NextHop, NextHopId};
+use crate::session::{Kind, Opening, Place};
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
@@ -38,6 +38,10 @@ impl Engine {
             return Ok(Verdict::Held);
         }
         let begun = match &decision.opening {
+            // What needs no session goes on without one, where there is no room.
+            Some(opening) if opening.place == Place::Apart => {
+                self.begin(arrival, packet, opening).ok()
+            }
             Some(opening) => Some(self.begin(arrival, packet, opening)?),
             None => None,
         };
@@ -49,7 +53,11 @@ impl Engine {
             (Onward::To(hop), Some(begun)) => self.send(arrival, packet, begun, hop),
             (Onward::To(hop), None) => self.pass(arrival, packet, hop),
             (Onward::Filtered, None) => Err(DropReason::Filtered),
-            (Onward::Local | Onward::Wait(_), _) => Ok(Verdict::Local),
+            (Onward::Local, Some(begun)) => {
+                self.mark(arrival, packet, begun, NextHopId::HOST);
+                Ok(Verdict::Local)
+            }
+            (Onward::Local | Onward::Wait(_), None | Some(_)) => Ok(Verdict::Local),
         }
     }
 
@@ -68,6 +76,7 @@ impl Engine {
                 }
                 Ok((slot, session, opening.direction))
             }
+            Err(reason) if opening.place == Place::Apart => Err(reason),
             Err(reason) if opening.direction == Direction::Egress => {
                 let refusal = self.out_of_resources(reason);
                 Err(self.refuse(arrival, packet, refusal))
@@ -124,7 +133,10 @@ impl Engine {
     ) -> Judged {
         let leaving = session.leaving(direction);
         self.mark(arrival, packet, (slot, session, direction), hop.id);
-        rewrite(packet, &leaving);
+        match Kind::of(&session) {
+            Kind::Mapped => rewrite(packet, &leaving),
+            Kind::Plain => self.stats.between_insides.add(packet.total_len()),
+        }
         self.emit(arrival, packet, hop)
     }
 

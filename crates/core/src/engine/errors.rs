@@ -9,6 +9,7 @@
 //! The quoted packet is what left; its reverse is what arrives, so the table finds the session.
 //! Inside addresses never leave: an error from inside gets the outside address as its source,
 //! whoever inside has sent it (REQ-5). An error from outside keeps its source (RFC 4787 REQ-12a).
+//! An error about a packet that was not translated is not either: it goes where its own addresses say.
 //! Errors neither keep a session alive nor end one (REQ-6, RFC 4787 REQ-12).
 
 use masq_flow::{Direction, Flags, Session};
@@ -20,7 +21,7 @@ use super::first::Refusal;
 use super::way_out::WayOut;
 use super::{Engine, Judged};
 use crate::policy::Realm;
-use crate::session::realm_of_arrival;
+use crate::session::{Kind, realm_of_arrival};
 use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
@@ -35,6 +36,9 @@ impl Engine {
         let Some((session, direction)) = session else {
             return self.error_for_nobody(arrival, packet, quoted);
         };
+        if Kind::of(&session) == Kind::Plain {
+            return self.pass_by(arrival, packet)?.ok_or(DropReason::IcmpErrorForNobody);
+        }
         // RFC 5508 REQ-10: source quench and redirect mean nothing across a translator.
         if !matches!(
             error.kind,

@@ -8,7 +8,8 @@
 //! ```text
 //!   from inside ──► a shared address? ──► hairpin: whose endpoint is it
 //!              └──► route ─► the host, or a way that is not ours: Local
-//!                        ├─► another inside: on as it is
+//!                        │   (a plain session, if there is room for one)
+//!                        ├─► another inside: on as it is; the same
 //!                        └─► an outside: mapping or address ─► route after translation ─┐
 //!   from outside ─► mapping and filter ─► route to the inside host ────────────────────┤
 //!              └──► nobody's: the host's, or refused (`ingress`)                       ▼
@@ -25,6 +26,7 @@ use masq_wire::{Endpoint, Packet, Transport, Tuple};
 
 use super::Engine;
 use super::arrival::Arrival;
+use super::way::ANY;
 use super::way_out::{WayOut, leaves};
 use crate::policy::{Outside, Realm};
 use crate::routes::{NextHop, PortId, Route};
@@ -145,10 +147,13 @@ impl Engine {
             Some(Realm::Outside) => self.decide_to_outside(arrival, packet, tuple, hop.port),
             Some(Realm::Inside) => {
                 let way = leaves(arrival, packet, hop)?;
-                Ok(Decision::to(way, hop, None))
+                Ok(Decision::to(way, hop, Some(plain(arrival, tuple, Some(hop.port)))))
             }
-            // A way that is not ours: the host's own stack forwards it.
-            None => Ok(Decision::LOCAL),
+            // A way that is not ours: the host's own stack forwards it, and says so if it cannot.
+            None => {
+                let opening = Some(plain(arrival, tuple, None));
+                Ok(Decision { onward: Onward::Local, opening })
+            }
         }
     }
 
@@ -219,6 +224,19 @@ impl Engine {
             unreachable::ADMINISTRATIVELY_PROHIBITED
         };
         Refusal::told(reason, Report::unreachable(code))
+    }
+}
+
+/// A session of two ends that see each other as they are. Answers arrive where its packets leave, or are
+/// never seen.
+fn plain(arrival: &Arrival<'_>, tuple: Tuple, leaving: Option<PortId>) -> Opening {
+    Opening {
+        original: tuple,
+        reply: tuple.reversed(),
+        flags: Flags::UNTRANSLATED,
+        ports: PerDirection::new(arrival.port, leaving.unwrap_or(ANY)),
+        direction: Direction::Egress,
+        place: Place::Apart,
     }
 }
 

@@ -9,10 +9,10 @@ use super::way::Way;
 use super::{Engine, Judged};
 use crate::event::EndReason;
 use crate::routes::{NextHopId, Routes};
-use crate::session::{Life, Sessions, realm_of_arrival};
+use crate::session::{Kind, Life, Sessions, realm_of_arrival};
 use crate::tcp::{Segment, State};
 use crate::time::Instant;
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, Verdict};
 
 impl Engine {
     /// Finds the session whose packets arrive with a tuple, looked at in the present walk.
@@ -31,8 +31,8 @@ impl Engine {
         (session.arriving(direction) == tuple).then_some((slot, session, direction))
     }
 
-    /// Decides about a packet with a tuple of a session; `None` if that session had to end, and the
-    /// packet is to be judged as if there had been none.
+    /// Decides about a packet with a tuple of a session; `None` if that session had to end, or says
+    /// nothing of this packet, which is to be judged as if there were none.
     pub(crate) fn hit(
         &mut self,
         arrival: &Arrival<'_>,
@@ -45,7 +45,11 @@ impl Engine {
             return None;
         }
         if arrival.realm != realm_of_arrival(&session, direction) {
-            return Some(Err(DropReason::Spoofed));
+            return match Kind::of(&session) {
+                Kind::Mapped => Some(Err(DropReason::Spoofed)),
+                // That two ends talk to each other inside lets nobody in from outside.
+                Kind::Plain => None,
+            };
         }
         if life == Life::Kept && direction == Direction::Ingress && !self.admits(&session) {
             return Some(Err(DropReason::Filtered));
@@ -54,6 +58,11 @@ impl Engine {
         let session = if life == Life::Kept { self.sessions.table.session(slot)? } else { session };
         let hop = match self.way(arrival.routes, &session, direction, Some(arrival.port)) {
             Way::To(hop) => hop,
+            Way::Host => {
+                let (slot, session) = self.reopened(arrival.now, packet, slot, session);
+                self.mark(arrival, packet, (slot, session, direction), NextHopId::HOST);
+                return Some(Ok(Verdict::Local));
+            }
             Way::Away => return Some(Err(DropReason::NoOutsideAddress)),
             Way::Refused(route) => {
                 let refusal = Refusal::of_route(route);

@@ -4,6 +4,7 @@
 use masq_flow::{Direction, Flags, NextHopId, Session};
 
 use super::Engine;
+use crate::policy::Realm;
 use crate::routes::{NextHop, NextHopState, PortId, Route, RouteQuery, Routes};
 use crate::session::{Kind, arrival_port, realm_of_arrival};
 
@@ -14,6 +15,8 @@ pub(crate) enum Way {
     Away,
     /// Another way, where the session's outside address is not ours: it is over.
     Gone,
+    /// The host's own stack forwards them.
+    Host,
     /// Nowhere, and why.
     Refused(Route),
     /// To a neighbour.
@@ -36,6 +39,9 @@ impl Engine {
         let leaving = session.leaving(direction);
         let (source, destination) = (leaving.source.addr, leaving.destination.addr);
         let route = routes.route(&RouteQuery { destination, source, arriving, mark: 0 });
+        if Kind::of(session) == Kind::Plain {
+            return self.plain_way(route);
+        }
         let hop = match route {
             Route::Unicast(hop) if self.suits(session, direction, hop.port) => hop,
             // The way out has changed; with this outside address there is none any more.
@@ -50,6 +56,24 @@ impl Engine {
         };
         let away = self.policy.outside(hop.port).is_some_and(|outside| outside.away);
         if away { Way::Away } else { Way::To(hop) }
+    }
+
+    /// Where packets go that leave as they arrived.
+    fn plain_way(&self, route: Route) -> Way {
+        match route {
+            Route::Unicast(hop) => match self.policy.realm(hop.port) {
+                Some(Realm::Inside) => Way::To(hop),
+                // It needs a mapping now.
+                Some(Realm::Outside) => Way::Gone,
+                None => Way::Host,
+            },
+            Route::Local => Way::Gone,
+            Route::Blackhole
+            | Route::Broadcast
+            | Route::NoRoute
+            | Route::Prohibited
+            | Route::Unreachable => Way::Refused(route),
+        }
     }
 
     /// The next hop that the record should name for a direction, without any packet; none if the
@@ -74,6 +98,7 @@ impl Engine {
         match self.way(routes, session, direction, arriving) {
             // Only what is ready is named, so that the number of what never was can be another's.
             Way::To(hop) if hop.state == NextHopState::Ready => hop.id,
+            Way::Host => NextHopId::HOST,
             Way::To(_) | Way::Away | Way::Gone | Way::Refused(_) => NextHopId::NONE,
         }
     }
@@ -86,6 +111,7 @@ impl Engine {
         direction: Direction,
     ) -> Option<NextHop> {
         let port = arrival_port(session, direction);
+        // Of the answers that are never seen, nothing is known.
         if port == ANY || self.policy.realm(port) != Some(realm_of_arrival(session, direction)) {
             return None;
         }
@@ -109,4 +135,4 @@ impl Engine {
 }
 
 /// In a record: packets may arrive anywhere.
-const ANY: PortId = PortId(0);
+pub(crate) const ANY: PortId = PortId(0);

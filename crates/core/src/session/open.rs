@@ -22,6 +22,9 @@ use crate::verdict::DropReason;
 /// Addresses of a pool that are tried for one mapping, when any may be used.
 const POOL_TRIES: usize = 8;
 
+/// One in so many records at most is of a session without a mapping.
+const PLAIN_SHARE: usize = 2;
+
 /// A session that is to begin: all of it but the port that a new mapping gets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
@@ -42,6 +45,8 @@ pub(crate) enum Place {
     Mapping,
     /// In a new mapping, with a port of its outside address.
     New,
+    /// In none.
+    Apart,
 }
 
 impl Sessions {
@@ -55,6 +60,9 @@ impl Sessions {
         scope: &mut Scope<'_>,
         opening: &Opening,
     ) -> Result<(Slot, Session), DropReason> {
+        if opening.place == Place::Apart {
+            return self.open_plain(scope, opening);
+        }
         // Freed records rest, so room is made a little before it is needed; and before anything is
         // looked up that might be given up for it.
         if self.is_nearly_full() {
@@ -67,7 +75,7 @@ impl Sessions {
                 let book = Book { table: &self.table, policy: scope.policy };
                 self.mappings.of_outside(book, reply.protocol, reply.destination)
             }
-            Place::New => None,
+            Place::New | Place::Apart => None,
         };
         self.admit(scope, inside.addr, head.is_none())?;
         let taken = match (opening.place, head) {
@@ -76,7 +84,9 @@ impl Sessions {
                 let endpoint = reply.destination;
                 self.take_again(reply.protocol, endpoint).map(|()| endpoint)
             }
-            (Place::New, None) => self.take_endpoint(scope, &original, reply.destination.addr),
+            (Place::New | Place::Apart, None) => {
+                self.take_endpoint(scope, &original, reply.destination.addr)
+            }
         };
         reply.destination = taken.inspect_err(|_| {
             self.hosts.session_ended(scope.now, inside.addr);
@@ -84,6 +94,27 @@ impl Sessions {
         })?;
         let session = new_session(scope, original, reply, ports, flags);
         Ok((self.insert(scope, &session, head)?, session))
+    }
+
+    /// Begins a session without a mapping, if there is room that nobody else needs. Its packets go on in
+    /// any case, so only others like it are given up for it, and nobody's limits count it.
+    fn open_plain(
+        &mut self,
+        scope: &mut Scope<'_>,
+        opening: &Opening,
+    ) -> Result<(Slot, Session), DropReason> {
+        let most = self.table.layout().slots as usize / PLAIN_SHARE;
+        let room = !self.is_nearly_full() && (self.plain < most || self.reclaim_plain(scope));
+        if !room {
+            return Err(DropReason::TableFull);
+        }
+        let Opening { original, reply, ports, flags, .. } = *opening;
+        let session = new_session(scope, original, reply, ports, flags);
+        let slot = self.table.insert(scope.now.as_nanos(), &session);
+        let slot = slot.map_err(|_| DropReason::TableFull)?;
+        self.plain += 1;
+        self.note_begun(scope, slot, &session);
+        Ok((slot, session))
     }
 
     /// Begins the session of a slot anew: its endpoints open another connection.
@@ -266,9 +297,6 @@ impl Sessions {
         let book = Book { table: &self.table, policy: scope.policy };
         self.mappings.link(book, slot, session, head);
         self.pins.add(slot, session);
-        self.arm(scope, slot, session, &Activity::default());
-        self.reclaim.push_unanswered(session, slot);
-        scope.stats.created += 1;
         let protocol = session.original.protocol;
         if head.is_none() {
             if !protocol.has_ports() {
@@ -277,8 +305,16 @@ impl Sessions {
             let (inside, outside) = (session.original.source, session.reply.destination);
             scope.events.push(Event::MappingCreated { protocol, inside, outside });
         }
-        scope.events.push(Event::SessionCreated { slot, session: *session });
+        self.note_begun(scope, slot, session);
         Ok(slot)
+    }
+
+    /// Gives a session that has been written down what every one has.
+    fn note_begun(&mut self, scope: &mut Scope<'_>, slot: Slot, session: &Session) {
+        self.arm(scope, slot, session, &Activity::default());
+        self.reclaim.push_unanswered(session, slot);
+        scope.stats.created += 1;
+        scope.events.push(Event::SessionCreated { slot, session: *session });
     }
 
     /// Takes back what a session that was not written down had taken.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use masq_api::{Count, EndpointView, FlowPage, FlowQuery, FlowView};
 use masq_core::tcp::State;
-use masq_core::{TimeoutClass, Timeouts};
+use masq_core::{Kind, TimeoutClass, Timeouts};
 use masq_flow::{Direction, Flags, Reader, Seen, Session, SideActivity, Slot};
 use masq_wire::{Endpoint, Protocol};
 
@@ -55,6 +55,7 @@ impl Lens<'_> {
         FlowView {
             slot: slot.index(),
             protocol: session.original.protocol.to_string(),
+            kind: kind(session).to_owned(),
             inside: endpoint(session.original.source),
             outside: endpoint(session.reply.destination),
             remote: endpoint(session.original.destination),
@@ -74,13 +75,19 @@ impl Lens<'_> {
     }
 }
 
+const fn kind(session: &Session) -> &'static str {
+    match Kind::of(session) {
+        Kind::Mapped => "mapped",
+        Kind::Plain => "plain",
+    }
+}
+
 /// By which timeout a session ends. The engine follows a connection that the programs carry when its
 /// timer looks, and no sooner; whoever lists it wants to know what it is by then.
 fn class(seen: &Seen) -> Option<TimeoutClass> {
     let Seen { session, activity, .. } = seen;
     if session.original.protocol == Protocol::TCP {
-        let state = State::from_number(session.state).unwrap_or_default();
-        return Some(state.reconciled(activity).class());
+        return Some(State::of(session, activity).class());
     }
     TimeoutClass::from_number(session.class)
 }
@@ -139,10 +146,14 @@ impl<'a> Filter<'a> {
         let is = |wanted: Option<IpAddr>, found: &[Endpoint]| {
             wanted.is_none_or(|wanted| found.iter().any(|endpoint| endpoint.addr == wanted))
         };
+        let outside: &[Endpoint] = match Kind::of(&seen.session) {
+            Kind::Mapped => &[reply.destination],
+            Kind::Plain => &[],
+        };
         let ports = [original.source, reply.destination, original.destination, reply.source];
         self.protocol.is_none_or(|wanted| wanted == Some(original.protocol))
             && is(self.inside, &[original.source])
-            && is(self.outside, &[reply.destination])
+            && is(self.outside, outside)
             && is(self.remote, &[original.destination, reply.source])
             && self.port.is_none_or(|port| ports.iter().any(|endpoint| endpoint.port == port))
             && self.state.is_none_or(|wanted| wanted.eq_ignore_ascii_case(state(seen)))

@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use masq_api::{Count, EndpointView, Error, ErrorKind, FlowQuery, MappingPage, MappingView};
-use masq_core::TimeoutClass;
+use masq_core::{Kind, TimeoutClass};
 use masq_flow::{Direction, Seen, Session};
 use masq_wire::Protocol;
 
@@ -32,7 +32,8 @@ impl Lens<'_> {
         let after = query.beyond.as_deref().map(Key::from_str).transpose()?;
         let mut page = BTreeMap::<Key, Sum>::new();
         let mut more = false;
-        for seen in self.reader.sessions().filter(|seen| filter.admits(seen)) {
+        let mapped = |seen: &Seen| Kind::of(&seen.session) == Kind::Mapped;
+        for seen in self.reader.sessions().filter(|seen| mapped(seen) && filter.admits(seen)) {
             let key = Key::of(&seen.session);
             if after.is_some_and(|after| key <= after) {
                 continue;

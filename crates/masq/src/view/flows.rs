@@ -39,7 +39,7 @@ fn row(flow: &FlowView) -> [String; 9] {
     [
         flow.protocol.clone(),
         flow.inside.to_string(),
-        flow.outside.to_string(),
+        if flow.kind == "plain" { "-".to_owned() } else { flow.outside.to_string() },
         remote,
         flow.state.clone(),
         count(flow.egress),
@@ -73,6 +73,7 @@ pub(crate) mod tests {
         FlowView {
             slot: 7,
             protocol: "tcp".into(),
+            kind: "mapped".into(),
             inside: endpoint([192, 168, 1, 3], 40312),
             outside: endpoint([203, 0, 113, 1], 40312),
             remote: endpoint([203, 0, 113, 178], 8888),

@@ -166,5 +166,5 @@ fn attack_packets_between_inside_hosts_are_not_translated() {
     let seen = net.send_out(&packet).inside();
     assert_eq!((seen.addresses(), seen.next_hop()), ((C1, C2), Table::neighbour(C2)));
     assert_eq!(seen.bytes(), make::with_ttl(&packet, make::TTL - 1));
-    assert_eq!(net.sessions(), 0);
+    assert_eq!(net.engine.stats().mappings, 0);
 }
