@@ -49,6 +49,7 @@ pub(crate) fn asks_on(socket: &UdpSocket, to: SocketAddrV4, octets: usize) -> Ou
                 // The answer to an earlier question.
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(told(error)),
             }
         }
