@@ -161,9 +161,12 @@ fn refused(host: &Host, port: u16, to: Ipv4Addr) -> Outcome {
     socket.set_read_timeout(Some(PATIENCE)).map_err(told)?;
     socket.connect((to, NOBODY)).map_err(told)?;
     socket.send(b"is anybody there?").map_err(told)?;
-    match socket.recv(&mut [0; 16]) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        other => Err(format!("{other:?} instead of a refusal")),
+    loop {
+        match socket.recv(&mut [0; 16]) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return Err(format!("{other:?} instead of a refusal")),
+        }
     }
 }
 
