@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use masq_core::Timeouts;
 use masq_core::icmp::ErrorRates;
+use masq_core::limits::Rate;
 
 use crate::check::{Addresses, CheckedConfig, Ports};
 use crate::duration::Lifetime;
@@ -49,6 +50,7 @@ impl CheckedConfig {
     /// Every setting by its name in the file.
     fn settings(&self) -> BTreeMap<String, String> {
         let Self { outsides, insides, carrier, timeouts, hosts, reassembly, neighbours, .. } = self;
+        let first = self.first_packets.unwrap_or(Rate { per_second: 0, burst: 0 });
         let Self { icmp_errors, answer_inbound_syn, hold_down, table_sessions, fast_path, .. } =
             self;
         let mut settings = BTreeMap::new();
@@ -99,6 +101,8 @@ impl CheckedConfig {
             ("limits.mappings-per-host", hosts.mappings.to_string()),
             ("limits.new-sessions-per-second", hosts.rate.map_or(0, |r| r.per_second).to_string()),
             ("limits.burst", hosts.rate.map_or(0, |rate| rate.burst).to_string()),
+            ("limits.first-packets-per-second", first.per_second.to_string()),
+            ("limits.first-packets-at-once", first.burst.to_string()),
             ("fragments.timeout", shown(reassembly.timeout)),
             ("fragments.datagrams", reassembly.datagrams.to_string()),
             ("fragments.datagrams-per-source", reassembly.datagrams_per_source.to_string()),

@@ -97,6 +97,8 @@ pub(crate) struct Limits {
     pub(crate) mappings_per_host: Key<u32>,
     pub(crate) new_sessions_per_second: Key<u32>,
     pub(crate) burst: Key<u32>,
+    pub(crate) first_packets_per_second: Key<u32>,
+    pub(crate) first_packets_at_once: Key<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use core::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use masq_core::limits::Rate;
 use masq_core::{Policy, PortId, Prefix, Realm};
 use masq_flow::Layout;
 
@@ -26,6 +27,9 @@ pub trait Configuration: Send {
 
     /// What should carry established sessions.
     fn fast_path(&self) -> FastPath;
+
+    /// How many packets that may begin a session one source may send; none for any number.
+    fn first_packets(&self) -> Option<Rate>;
 
     /// The policy for these surroundings.
     fn policy(&self, surroundings: &Surroundings) -> Policy;
@@ -98,10 +102,6 @@ pub struct Options {
     pub layout: Layout,
     /// How programs are attached.
     pub attachment: Attachment,
-    /// Misses that one source may punt per second, and at once; 0 for any number.
-    pub miss_rate: u32,
-    /// See `miss_rate`.
-    pub miss_burst: u32,
     /// Whether to tell of each session and mapping ([`masq_core::Event::is_detail`]).
     pub details: bool,
     /// Where the engine's randomness begins; none to take it from the kernel.
@@ -116,8 +116,6 @@ impl Options {
             run: PathBuf::from(RUN),
             layout: Layout::default(),
             attachment: Attachment::Auto,
-            miss_rate: 20_000,
-            miss_burst: 4_000,
             details: true,
             seed: None,
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 
 use masq_core::{Engine, HostPort, Policy};
-use masq_flow::maps::{AddressFlags, HOST_FLOWS, Settings, SettingsFlags};
+use masq_flow::maps::{AddressFlags, HOST_FLOWS};
 use masq_flow::{NextHop, NextHopId, NextHopState, NextHopValue, Reader, Secret};
 use rustix::thread::CapabilitySet;
 
@@ -20,7 +20,7 @@ use crate::beside::Beside;
 use crate::claims::Claims;
 use crate::control::{Chain, Control, missing, names, surroundings, unusable};
 use crate::error::StartError;
-use crate::fast_path::{Carriers, FastPath, Surveyor};
+use crate::fast_path::{Carriers, Surveyor, settings};
 use crate::handle::Handle;
 use crate::host_flows::HostFlows;
 use crate::instance::{self, Instance};
@@ -91,17 +91,7 @@ impl Start {
         let memory = programs.memory()?;
         let port = self.open_punt_port(&mut programs, &memory, own)?;
         let [near, _] = own;
-        let is_fast = configuration.fast_path() != FastPath::Off;
-        let mut flags = SettingsFlags::empty();
-        flags.set(SettingsFlags::FAST_PATH, is_fast);
-        let settings = Settings {
-            flags: flags.bits(),
-            punt_ifindex: near,
-            miss_rate: self.options.miss_rate,
-            miss_burst: self.options.miss_burst,
-            away_after_ns: Settings::AWAY_AFTER_NS,
-            reserved: 0,
-        };
+        let settings = settings(&*configuration, near);
         programs.set_settings(&settings)?;
 
         let mut surroundings = surroundings(&*configuration, &mirror, own);

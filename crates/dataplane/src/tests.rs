@@ -8,6 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use aya::programs::{SchedClassifier, TcAttachType};
+use masq_core::limits::Rate;
 use masq_core::{Inside, Outside, Policy, PortRanges, Realm};
 use masq_flow::Layout;
 
@@ -40,6 +41,10 @@ impl Configuration for Plain {
 
     fn fast_path(&self) -> FastPath {
         self.fast_path
+    }
+
+    fn first_packets(&self) -> Option<Rate> {
+        None
     }
 
     fn required(&self) -> Vec<String> {
@@ -439,6 +444,10 @@ impl Configuration for Panics {
 
     fn fast_path(&self) -> FastPath {
         panic!("a test of what happens then")
+    }
+
+    fn first_packets(&self) -> Option<Rate> {
+        None
     }
 
     fn required(&self) -> Vec<String> {

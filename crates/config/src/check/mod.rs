@@ -14,7 +14,7 @@ use masq_core::Timeouts;
 use masq_core::fragment::ReassemblyLimits;
 use masq_core::held::HeldLimits;
 use masq_core::icmp::ErrorRates;
-use masq_core::limits::HostLimits;
+use masq_core::limits::{HostLimits, Rate};
 use masq_core::ports::HoldDown;
 use toml::Spanned;
 
@@ -39,6 +39,8 @@ pub struct CheckedConfig {
     pub timeouts: Timeouts,
     /// What a host may have.
     pub hosts: HostLimits,
+    /// How many packets that may begin a session one source may send; none for any number.
+    pub first_packets: Option<Rate>,
     /// Reassembly.
     pub reassembly: ReassemblyLimits,
     /// What waits for a neighbour.
@@ -129,6 +131,7 @@ pub(crate) fn check(file: File, overrides: &Overrides) -> (CheckedConfig, Vec<Pr
         carrier: value(nat.carrier.as_ref()).unwrap_or(false),
         timeouts: numbers::timeouts(&timeouts, profile, &mut problems),
         hosts: numbers::hosts(&limits, &mut problems),
+        first_packets: numbers::first_packets(&limits, &mut problems),
         reassembly: numbers::reassembly(&fragments, &mut problems),
         neighbours: numbers::neighbours(&neighbours, &mut problems),
         icmp_errors: numbers::icmp_errors(&icmp, &mut problems),

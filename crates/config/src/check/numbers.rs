@@ -164,6 +164,17 @@ pub(super) fn hosts(file: &file::Limits, problems: &mut Vec<Problem>) -> HostLim
     }
 }
 
+pub(super) fn first_packets(file: &file::Limits, problems: &mut Vec<Problem>) -> Option<Rate> {
+    let at_once = file.first_packets_at_once.as_ref();
+    let burst = number("first-packets-at-once", at_once, FIRST_PACKETS.burst, problems);
+    // Zero is the absence of this limit.
+    let rate = value(file.first_packets_per_second.as_ref()).unwrap_or(FIRST_PACKETS.per_second);
+    (rate > 0).then_some(Rate { per_second: rate, burst })
+}
+
+/// A tenth of what the engine opens in a second, so that one source leaves it to the others.
+const FIRST_PACKETS: Rate = Rate { per_second: 20_000, burst: 4_000 };
+
 /// New sessions at once, where their rate is limited: what a browser opens for a few pages.
 const BURST: u32 = 1000;
 

@@ -14,7 +14,7 @@ impl Control {
     /// Chooses what carries established sessions, and has it carry them.
     pub(crate) fn choose_carriers(&mut self) {
         let mode = self.configuration.fast_path();
-        self.switch_fast_path(mode != FastPath::Off);
+        self.tell_settings();
         let Self { carriers, programs, state, links, .. } = self;
         let ports = served(&self.attached, &*self.configuration);
         carriers.follow(clock::now(), mode, (links.links(), &ports), (programs, state));
@@ -25,20 +25,31 @@ impl Control {
         self.carriers.ways(&served(&self.attached, &*self.configuration))
     }
 
-    /// Switches the fast path on or off as a whole.
-    fn switch_fast_path(&mut self, on: bool) {
-        let mut flags = SettingsFlags::from_bits_retain(self.settings.flags);
-        if flags.contains(SettingsFlags::FAST_PATH) == on {
+    /// Tells the programs what the configuration wants of them.
+    fn tell_settings(&mut self) {
+        let wanted = settings(&*self.configuration, self.settings.punt_ifindex);
+        if wanted == self.settings {
             return;
         }
-        flags.set(SettingsFlags::FAST_PATH, on);
-        let settings = Settings { flags: flags.bits(), ..self.settings };
-        match self.programs.set_settings(&settings) {
-            Ok(()) => self.settings = settings,
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "the fast path cannot be switched");
-            }
+        match self.programs.set_settings(&wanted) {
+            Ok(()) => self.settings = wanted,
+            Err(error) => tracing::error!(error = %Chain(&error), "the programs cannot be told"),
         }
+    }
+}
+
+/// What the programs are told, with the punt port at that interface.
+pub(crate) fn settings(configuration: &dyn Configuration, punt_ifindex: u32) -> Settings {
+    let mut flags = SettingsFlags::empty();
+    flags.set(SettingsFlags::FAST_PATH, configuration.fast_path() != FastPath::Off);
+    let limit = configuration.first_packets();
+    Settings {
+        flags: flags.bits(),
+        punt_ifindex,
+        miss_rate: limit.map_or(0, |limit| limit.per_second),
+        miss_burst: limit.map_or(0, |limit| limit.burst),
+        away_after_ns: Settings::AWAY_AFTER_NS,
+        reserved: 0,
     }
 }
 

@@ -49,6 +49,7 @@ pub use choice::{FastPath, Why};
 
 pub(crate) use choice::Facts;
 use choice::Occupant;
+pub(crate) use follow::settings;
 pub(crate) use survey::Surveyor;
 
 use core::fmt;

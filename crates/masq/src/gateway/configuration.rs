@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use masq_config::{CheckedConfig, FastPathMode, Link};
+use masq_core::limits::Rate;
 use masq_core::{Policy, PortRanges, Realm};
 use masq_dataplane::{Configuration, FastPath, Port, Surroundings};
 
@@ -22,6 +23,10 @@ impl Configuration for Wanted {
             FastPathMode::Tc => FastPath::Tc,
             FastPathMode::Xdp => FastPath::Xdp,
         }
+    }
+
+    fn first_packets(&self) -> Option<Rate> {
+        self.0.first_packets
     }
 
     /// Interfaces named in full; those of a pattern may come later.

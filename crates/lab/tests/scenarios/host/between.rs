@@ -9,7 +9,7 @@ use std::thread;
 use masq_lab::{Deadline, Host, LATER, Result, Topology, peer};
 
 use super::steps::{
-    Outcome, PATIENCE, all_well, asks, converses, is, pings, switch_forwarding_on, told,
+    Outcome, all_well, asks, converses, is, patience, pings, switch_forwarding_on, told,
 };
 use crate::Scenario;
 use crate::datagrams::throw;
@@ -136,7 +136,7 @@ fn faster_than_any_bound(near: &Host, far: &Host) -> Result<()> {
     let (received, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
-            to.set_read_timeout(Some(PATIENCE / 20)).unwrap();
+            to.set_read_timeout(Some(patience() / 20)).unwrap();
             while !over.load(Ordering::Relaxed) {
                 if to.recv(&mut [0; 64]).is_ok() {
                     received.fetch_add(1, Ordering::Relaxed);
@@ -153,7 +153,7 @@ fn faster_than_any_bound(near: &Host, far: &Host) -> Result<()> {
                 }
                 sent += BURST;
                 // No pauses that grow: the rate is what is tested.
-                let late = Deadline::after(PATIENCE * 2);
+                let late = Deadline::after(patience() * 2);
                 while received.load(Ordering::Relaxed) < sent {
                     if late.left().is_none() {
                         let lost = sent - received.load(Ordering::Relaxed);

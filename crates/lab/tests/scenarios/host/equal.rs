@@ -7,7 +7,7 @@ use masq_lab::{Gateway, Result, Topology, peer, wait_until};
 
 use super::portless::{Portless, exchange};
 use super::steps::{
-    Outcome, PATIENCE, all_well, asks_on, converses, converses_from, dropped, is, pings, told,
+    Outcome, all_well, asks_on, converses, converses_from, dropped, is, patience, pings, told,
 };
 use crate::Scenario;
 use crate::bulk::{last_peer, only_the_gateway_was_seen};
@@ -34,10 +34,10 @@ pub(crate) fn a_tunnel_of_the_host_keeps_its_packets() -> Scenario {
             inside.send(lab.server.address(), b"from inside");
             if inside_first {
                 let came = || !far.arrived().is_empty();
-                wait_until("the inside host's packet has arrived", PATIENCE, came)?;
+                wait_until("the inside host's packet has arrived", patience(), came)?;
                 near.send(lab.server.address(), b"from the host");
             } else if gateway.is_masq() {
-                let refused = wait_until("it is counted", PATIENCE, || dropped(gateway) > before);
+                let refused = wait_until("it is counted", patience(), || dropped(gateway) > before);
                 found.push((told("refused by name"), refused.map_err(super::steps::told)));
             }
             found.push((told("carried"), all(exchange(tunnel, ends, 100), 100)));
@@ -60,7 +60,7 @@ pub(crate) fn a_tunnel_of_the_host_keeps_its_packets() -> Scenario {
                 .map(|host| Portless::open(host, 222));
             inside.send(lab.server.address(), b"from inside");
             let came = || !far.arrived().is_empty();
-            wait_until("the inside host's packet has arrived", PATIENCE, came)?;
+            wait_until("the inside host's packet has arrived", patience(), came)?;
             daemon.kill()?;
             near.send(lab.server.address(), b"from the host");
             let carried = all(exchange([&near, &far], ends, 100), 100);

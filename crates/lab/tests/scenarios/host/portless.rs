@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use masq_lab::{Host, wait_until};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use super::steps::PATIENCE;
+use super::steps::patience;
 
 /// An end of a tunnel that is nothing but a raw socket.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(crate) fn exchange(
             far.send(near_address, b"to the host");
         }
         let mut came = [0; 2];
-        let arrived = wait_until("a few packets have arrived each way", PATIENCE, || {
+        let arrived = wait_until("a few packets have arrived each way", patience(), || {
             let count = |end: &Portless, what: &[u8], from| {
                 end.arrived().into_iter().filter(|packet| *packet == (from, what.to_vec())).count()
             };

@@ -7,7 +7,7 @@ use masq_lab::peer::{Probe, Service};
 use masq_lab::{Host, Lab, Result, address, peer, wait_until};
 
 use super::portless::{Portless, exchange};
-use super::steps::{Outcome, PATIENCE, asks, converses, converses_from, is, pings, told};
+use super::steps::{Outcome, asks, converses, converses_from, is, patience, pings, told};
 
 /// The services that the rows ask, and what makes one look at the table unlike another.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl<'a> Ground<'a> {
             let route = gateway.program("ip", &["route", "get", &remote]);
             route.is_ok_and(|route| route.contains("mtu 1400"))
         };
-        let heard = wait_until("the path's MTU is known", PATIENCE, knows).map_err(told);
+        let heard = wait_until("the path's MTU is known", patience(), knows).map_err(told);
         self.lab.set_transit_mtu(1500).map_err(told)?;
         forget()?;
         sent.and(heard)
@@ -158,7 +158,7 @@ impl<'a> Ground<'a> {
 /// A datagram to a port on which nobody listens is refused, and its sender hears it.
 fn refused(host: &Host, port: u16, to: Ipv4Addr) -> Outcome {
     let socket = host.udp(port).map_err(told)?;
-    socket.set_read_timeout(Some(PATIENCE)).map_err(told)?;
+    socket.set_read_timeout(Some(patience())).map_err(told)?;
     socket.connect((to, NOBODY)).map_err(told)?;
     socket.send(b"is anybody there?").map_err(told)?;
     loop {

@@ -17,7 +17,9 @@ use crate::datagrams::throw;
 pub(crate) type Outcome = core::result::Result<(), String>;
 
 /// How long an answer may take that comes at once when it comes.
-pub(crate) const PATIENCE: Duration = SOON.checked_div(10).unwrap();
+pub(crate) fn patience() -> Duration {
+    SOON.allowed() / 10
+}
 
 /// Every request of a ping is answered. One that has had answers waits for others twice as long as those took,
 /// which is too short on a busy machine: such a one gets another try.
@@ -41,7 +43,7 @@ pub(crate) fn asks(host: &Host, port: u16, to: SocketAddrV4, octets: usize) -> O
 
 /// The same on a socket that exists.
 pub(crate) fn asks_on(socket: &UdpSocket, to: SocketAddrV4, octets: usize) -> Outcome {
-    socket.set_read_timeout(Some(PATIENCE / 2)).map_err(told)?;
+    socket.set_read_timeout(Some(patience() / 2)).map_err(told)?;
     let question = vec![7; octets];
     let mut answer = vec![0; octets + 1];
     for _ in 0..2 {
@@ -63,8 +65,8 @@ pub(crate) fn asks_on(socket: &UdpSocket, to: SocketAddrV4, octets: usize) -> Ou
 
 /// A conversation over TCP.
 pub(crate) fn converses(host: &Host, to: SocketAddrV4) -> Outcome {
-    let stream = host.connect_within(to, PATIENCE * 2).map_err(told)?;
-    stream.set_read_timeout(Some(PATIENCE * 2)).map_err(told)?;
+    let stream = host.connect_within(to, patience() * 2).map_err(told)?;
+    stream.set_read_timeout(Some(patience() * 2)).map_err(told)?;
     peer::Shell::on(stream).and_then(|mut shell| shell.say("hello")).map_err(told)?;
     Ok(())
 }
