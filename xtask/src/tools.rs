@@ -9,11 +9,13 @@ pub(crate) struct Tool {
 }
 
 /// What is called, and by whom.
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     // Interfaces, addresses, routes and rules, as a user of the gateway would type them.
     Tool { program: "ip", package: "iproute2" },
     // The kernel's own masquerade is the oracle of the lab's scenarios.
     Tool { program: "nft", package: "nftables" },
+    // Other translators beside masq, as Docker calls them.
+    Tool { program: "iptables-legacy", package: "iptables" },
     Tool { program: "ping", package: "iputils-ping" },
     Tool { program: "traceroute", package: "traceroute" },
     // Checksum and segmentation offloads are switched off, as on a plain card.

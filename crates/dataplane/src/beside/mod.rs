@@ -180,14 +180,14 @@ impl Seen {
                 Some((link, network))
             })
             .collect();
-        let mut remedy = String::from("to have masq translate it, add to masq.toml:");
+        let mut remedy = String::from(
+            "to have masq translate it, and do without ports that are published from there, make it \
+             an inside in masq.toml:",
+        );
         for (link, _) in &bridges {
             // Writing to a string cannot fail.
             let _ = write!(remedy, "\n[[inside]]\ninterface = \"{}\"", link.name);
         }
-        remedy.push_str(
-            "\nports that are published from there (DNAT, docker run -p) do not work then",
-        );
         warning(
             "containers",
             ("the kernel translates for ", ""),

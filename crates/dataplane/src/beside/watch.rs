@@ -20,6 +20,7 @@ pub(crate) struct Beside {
     due: Option<Instant>,
     /// When they were read last.
     read: Instant,
+    /// By kind and thing.
     told: BTreeSet<(&'static str, String)>,
 }
 
@@ -72,7 +73,8 @@ impl Beside {
     /// Says in the log what was found and not said before.
     pub(crate) fn tell(&mut self, outlook: &Outlook<'_>) {
         for mut finding in self.seen.findings(outlook) {
-            finding.items.retain(|item| self.told.insert((finding.name, item.clone())));
+            let kind = finding.words.0;
+            finding.items.retain(|item| self.told.insert((kind, item.clone())));
             if !finding.items.is_empty() {
                 say(&finding);
             }
@@ -96,12 +98,14 @@ impl Beside {
 }
 
 fn say(finding: &Finding) {
-    let (found, remedy) = (finding.found(), finding.remedy.as_deref().unwrap_or_default());
-    match finding.outcome {
-        Outcome::Ok => tracing::info!("{found}"),
-        Outcome::Warning | Outcome::Failure => {
-            tracing::warn!("{found}: {}", remedy.lines().next().unwrap_or_default());
+    let found = finding.found();
+    // What follows as lines is for a file, and `masq doctor` prints it.
+    let remedy = finding.remedy.iter().flat_map(|remedy| remedy.lines()).next();
+    match (finding.outcome, remedy) {
+        (Outcome::Warning | Outcome::Failure, Some(remedy)) => {
+            tracing::warn!("{found}: {}", remedy.trim_end_matches(':'));
         }
+        (Outcome::Ok, _) | (_, None) => tracing::info!("{found}"),
     }
 }
 

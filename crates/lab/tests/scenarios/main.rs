@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 #![expect(clippy::print_stderr, reason = "what a failed test prints is all there is to know")]
 
+mod beside;
 mod bulk;
 mod control;
 mod daemon;
@@ -101,6 +102,7 @@ macro_rules! every_scenario {
             path::an_inside_host_reports_its_closed_ports,
             own::the_gateway_serves_both_sides,
             own::the_gateway_calls_out,
+            beside::published_ports_reach_containers,
             trouble::a_connection_outlives_its_idle_timeout_or_not,
             trouble::the_outside_address_changes,
             trouble::a_cable_is_pulled_and_plugged_in_again,
@@ -287,7 +289,7 @@ pub(crate) fn skip_on_this_kernel(reason: &str) {
 }
 
 /// A skipped test says why; where tests must run, it fails instead.
-fn skip(reason: &str) {
+pub(crate) fn skip(reason: &str) {
     assert!(env::var_os("MASQ_REQUIRE_NETNS").is_none(), "cannot be skipped here: {reason}");
     eprintln!("skipped: {reason}");
 }

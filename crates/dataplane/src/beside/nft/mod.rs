@@ -71,7 +71,10 @@ pub(crate) fn ruleset(chains: &[Chain]) -> io::Result<Ruleset> {
     if before.is_empty() && after.is_empty() {
         return Ok(Ruleset::default());
     }
-    Ok(Ruleset { chains: rules::all()?, before, after })
+    // Rules lead to chains of their own table only; others may be long, and have large sets.
+    let tables: BTreeSet<&str> = before.iter().chain(&after).map(|chain| table_of(chain)).collect();
+    let chains = rules::of(|chain| tables.contains(table_of(chain)))?;
+    Ok(Ruleset { chains, before, after })
 }
 
 fn chain(family: u8, attributes: &[u8]) -> Option<Chain> {
@@ -96,6 +99,10 @@ fn chain_name(family: u8, table: &str, chain: &str) -> ruleset::Chain {
         _ => "",
     };
     format!("{family}{table} {chain}")
+}
+
+fn table_of(chain: &str) -> &str {
+    chain.rsplit_once(' ').map_or(chain, |(table, _)| table)
 }
 
 fn hook(family: u8, number: u32) -> Option<Hook> {

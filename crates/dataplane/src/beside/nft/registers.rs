@@ -35,6 +35,11 @@ impl Registers {
         *self = Self::new();
     }
 
+    /// Whether a key that begins in a register may have any field in it.
+    pub(super) fn hold_any(&self, register: u32) -> bool {
+        self.0.iter().skip(place(register)).any(Option::is_some)
+    }
+
     /// Something of no interest, of sixteen bytes at most, is loaded.
     pub(super) fn forget(&mut self, register: u32) {
         let start = place(register);

@@ -14,8 +14,8 @@ use crate::beside::ruleset::{Action, Chain, Rule};
 use crate::beside::scope::{Field, Ranges, Scope};
 use crate::beside::xt;
 
-/// The rules that translate or lead to other chains, by chain.
-pub(super) fn all() -> io::Result<BTreeMap<Chain, Vec<Rule>>> {
+/// The rules of some chains that translate or lead to others.
+pub(super) fn of(wanted: impl Fn(&str) -> bool) -> io::Result<BTreeMap<Chain, Vec<Rule>>> {
     const TABLE: u16 = 1;
     const CHAIN: u16 = 2;
     const EXPRESSIONS: u16 = 4;
@@ -24,7 +24,10 @@ pub(super) fn all() -> io::Result<BTreeMap<Chain, Vec<Rule>>> {
         if let (INET | IPV4, Some(table), Some(chain), Some(expressions)) =
             (family, find(rule, TABLE), find(rule, CHAIN), find(rule, EXPRESSIONS))
         {
-            told.push((family, text(table), text(chain), expressions.to_vec()));
+            let chain = chain_name(family, &text(table), &text(chain));
+            if wanted(&chain) {
+                told.push((family, text(table), chain, expressions.to_vec()));
+            }
         }
     })?;
     let (mut chains, mut sets) = (BTreeMap::<Chain, Vec<Rule>>::new(), Sets::default());
@@ -41,8 +44,7 @@ pub(super) fn all() -> io::Result<BTreeMap<Chain, Vec<Rule>>> {
             reading.read(expression);
         }
         if !reading.rule.is_empty() {
-            let rules = chains.entry(chain_name(*family, table, chain)).or_default();
-            rules.push(reading.rule);
+            chains.entry(chain.clone()).or_default().push(reading.rule);
         }
     }
     Ok(chains)
@@ -171,6 +173,13 @@ impl Reading<'_> {
         const VERDICT: u32 = 0;
         let (register, to) = (number_in(data, 2)?, number_in(data, 3));
         let inverted = number_in(data, FLAGS).unwrap_or(0) & 1 != 0;
+        if to != Some(VERDICT) && !self.registers.hold_any(register) {
+            // A list of addresses may be long.
+            if let Some(to) = to {
+                self.registers.forget(to);
+            }
+            return Some(());
+        }
         let name = (self.family, self.table.to_owned(), text(find(data, SET)?));
         let elements = self.sets.elements(&name).to_vec();
         let length = elements.first().map_or(0, |element| element.from.len());
@@ -193,10 +202,10 @@ impl Reading<'_> {
             self.scope.narrow(Field::Port, &[]);
         }
         self.narrow(register, length, &keys, inverted, false);
-        to.map_or(Some(()), |to| {
+        if let Some(to) = to {
             self.registers.forget(to);
-            Some(())
-        })
+        }
+        Some(())
     }
 
     fn match_xt(&mut self, data: &[u8]) -> Option<()> {
