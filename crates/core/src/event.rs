@@ -100,6 +100,8 @@ impl Event {
 pub enum EndReason {
     /// Its outside address is not ours any more.
     AddressGone,
+    /// The gateway's own host has a flow whose answers arrive as the session's would.
+    HostHasIt,
     /// Nothing was sent for too long.
     Idle,
     /// A new policy has no place for it.

@@ -55,7 +55,7 @@ impl Engine {
         let Some(hop) = self.hop_at(Realm::Inside, route) else {
             return Err(Refusal::of_route(route));
         };
-        let (place, endpoint) = self.place(outside, arrival, &tuple)?;
+        let (place, endpoint) = self.place(outside, arrival, &tuple, target)?;
         let filtering = outside.pool.filtering;
         let lets_in = self.lets_in(filtering, tuple.protocol, tuple.destination, endpoint);
         let admitted = if lets_in { Flags::FORWARDED } else { Flags::empty() };

@@ -1,7 +1,7 @@
 //! Mappings: which outside endpoint stands for an inside endpoint.
 //!
 //! Goals: the three mapping behaviours of RFC 4787 §4.1 and the three filtering behaviours of §5, each
-//! chosen independently; constant time for every question; twenty bytes for each session.
+//! chosen independently; constant time for every question; 21 bytes for each session.
 //!
 //! Storage: a mapping is nothing but its sessions. They form a list through arrays that are indexed by
 //! slot, and what they have in common (inside and outside endpoint) is read from the record of the
@@ -31,6 +31,11 @@
 //! inside endpoint, and until then a new session of that endpoint may get another mapping. Sessions
 //! keep their outside endpoints in any case.
 //!
+//! What the gateway's own host uses is no inside host's, so a session whose answers would be the host's
+//! gets a mapping *beside* the one that its inside endpoint has. Both are in `by_inside`, under one key.
+//! Remotes that come later get the one that was made first, unless the host has their answers there; then
+//! one that was made beside it, that with the least outside endpoint first.
+//!
 //! A protocol without ports has no outside endpoint of its own. Its mapping is the pair of
 //! inside and remote address, found by its exact tuple alone; it is in `by_inside` only.
 
@@ -49,11 +54,18 @@ pub(crate) struct Mappings {
     /// By inside, by outside and by remote.
     index: Index,
     links: Vec<Link>,
-    /// What the mapping of a session depends on, or did when its key in `by_inside` was made: the
-    /// policy may say otherwise by now.
-    depends: Vec<Mapping>,
+    filed: Vec<Filed>,
     len: usize,
     hashes: Hashes,
+}
+
+/// How the mapping of a session stands in `by_inside`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filed {
+    /// What it depends on, or did when its key was made: the policy may say otherwise by now.
+    mapping: Mapping,
+    /// Another one had the key when it was made.
+    beside: bool,
 }
 
 /// A session's neighbours in the list of its mapping, as slot plus one.
@@ -91,7 +103,7 @@ impl Mappings {
         Self {
             index: Index::new(2 * slots as usize, slots),
             links: (0..slots).map(|_| Link::default()).collect(),
-            depends: (0..slots).map(|_| Mapping::default()).collect(),
+            filed: (0..slots).map(|_| Filed::default()).collect(),
             len: 0,
             hashes: Hashes(secret),
         }
@@ -105,7 +117,7 @@ impl Mappings {
     /// The memory that is taken, in bytes.
     pub(crate) const fn memory(&self) -> usize {
         let links = self.links.capacity() * size_of::<Link>();
-        self.index.memory() + links + self.depends.capacity() * size_of::<Mapping>()
+        self.index.memory() + links + self.filed.capacity() * size_of::<Filed>()
     }
 
     /// Asks memory for what the first session of an inside endpoint needs, if that is the outside
@@ -116,7 +128,8 @@ impl Mappings {
         self.index.anticipate(self.hashes.outside(protocol, outside));
     }
 
-    /// Finds the mapping of a pool that a packet from an inside endpoint to a remote uses.
+    /// Finds the mapping of a pool that a packet from an inside endpoint to a remote uses: of those whose
+    /// outside endpoint is usable, the first that was made, else that with the least endpoint.
     pub(crate) fn of_inside(
         &self,
         book: Book<'_>,
@@ -124,16 +137,26 @@ impl Mappings {
         protocol: Protocol,
         inside: Endpoint,
         remote: Endpoint,
+        usable: impl Fn(Endpoint) -> bool,
     ) -> Option<Slot> {
         let mapping = if protocol.has_ports() { pool.mapping } else { Mapping::AddressDependent };
         let hash = self.hashes.inside(mapping, protocol, inside, remote);
-        self.index.find(hash, |slot| {
+        let mut best: Option<(Endpoint, Slot)> = None;
+        let first = self.index.find(hash, |slot| {
             let Some(session) = book.session(slot) else { return false };
-            session.original.protocol == protocol
+            let endpoint = session.reply.destination;
+            let fits = session.original.protocol == protocol
                 && session.original.source == inside
                 && depends_equally(mapping, session.original.destination, remote)
-                && book.policy.is_of(session.reply.destination.addr, pool)
-        })
+                && book.policy.is_of(endpoint.addr, pool)
+                && usable(endpoint);
+            let beside = self.filed[slot.index() as usize].beside;
+            if fits && beside && best.is_none_or(|(least, _)| endpoint < least) {
+                best = Some((endpoint, slot));
+            }
+            fits && !beside
+        });
+        first.or_else(|| best.map(|(_, slot)| slot))
     }
 
     /// Finds the mapping that has an outside endpoint.
@@ -183,7 +206,11 @@ impl Mappings {
         session: &Session,
         head: Option<Slot>,
     ) {
-        self.depends[slot.index() as usize] = book.mapping(session);
+        let beside = match head {
+            Some(head) => self.filed[head.index() as usize].beside,
+            None => self.has_inside(book, session),
+        };
+        self.filed[slot.index() as usize] = Filed { mapping: book.mapping(session), beside };
         let Some(head) = head else {
             self.index.insert(self.inside_of(slot, session), slot);
             if session.original.protocol.has_ports() {
@@ -260,7 +287,7 @@ impl Mappings {
     /// Puts a session into another slot, where it has the same tuples.
     pub(crate) fn substitute(&mut self, session: &Session, old: Slot, new: Slot) {
         *self.link_of_mut(new) = core::mem::take(self.link_of_mut(old));
-        self.depends[new.index() as usize] = self.depends[old.index() as usize];
+        self.filed[new.index() as usize] = self.filed[old.index() as usize];
         if let Some(after) = self.after(new) {
             self.link_of_mut(after).previous = new.index() + 1;
         }
@@ -278,7 +305,7 @@ impl Mappings {
     /// made before.
     pub(crate) fn file(&mut self, book: Book<'_>, slot: Slot, session: &Session) {
         let from = self.inside_of(slot, session);
-        self.depends[slot.index() as usize] = book.mapping(session);
+        self.filed[slot.index() as usize].mapping = book.mapping(session);
         let to = self.inside_of(slot, session);
         if from != to && self.before(slot).is_none() {
             self.index.remove(from, slot);
@@ -288,7 +315,16 @@ impl Mappings {
 
     /// The key of a session's inside endpoint, as it was made.
     fn inside_of(&self, slot: Slot, session: &Session) -> u64 {
-        self.hashes.inside_of(self.depends[slot.index() as usize], session)
+        self.hashes.inside_of(self.filed[slot.index() as usize].mapping, session)
+    }
+
+    /// Whether there is a mapping that a session would belong to by its inside endpoint.
+    fn has_inside(&self, book: Book<'_>, session: &Session) -> bool {
+        let Tuple { protocol, source, destination } = session.original;
+        let pool = book.policy.pool_of(session.reply.destination.addr);
+        pool.is_some_and(|pool| {
+            self.of_inside(book, pool, protocol, source, destination, |_| true).is_some()
+        })
     }
 
     /// The first session with a remote address, in a mapping of more than one session.

@@ -265,6 +265,7 @@ impl Sessions {
         let why = match reason {
             EndReason::Reclaimed => Release::Reclaimed,
             EndReason::AddressGone
+            | EndReason::HostHasIt
             | EndReason::Idle
             | EndReason::Policy
             | EndReason::Reopened

@@ -6,6 +6,7 @@
 mod anticipating;
 mod attacks;
 mod first;
+mod host;
 mod net;
 mod opening;
 mod plain;

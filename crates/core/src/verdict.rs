@@ -153,6 +153,8 @@ reasons! {
     TupleTaken "tuple-taken" "the inside host talks to the same remote through another outside endpoint",
     Unreachable "unreachable" "a route says that the destination is unreachable",
     Unsolicited "unsolicited" "no mapping has this outside endpoint",
+    /// What the host itself uses is never an inside host's.
+    RemoteOfHost "remote-of-host" "the gateway itself talks to the same remote with this protocol",
 }
 
 impl DropReason {

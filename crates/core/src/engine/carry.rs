@@ -69,7 +69,7 @@ impl Engine {
         opening: &Opening,
     ) -> Result<(Slot, Session, Direction), DropReason> {
         let (sessions, mut scope) = self.sessions(arrival.now);
-        match sessions.open(&mut scope, opening) {
+        match sessions.open(&mut scope, arrival.routes, opening) {
             Ok((slot, session)) => {
                 if opening.direction == Direction::Egress {
                     self.inbound_syns.forget(&session.reply);

@@ -32,6 +32,10 @@ impl Engine {
         error: IcmpError,
     ) -> Judged {
         let quoted = packet.quoted()?.and_then(|quoted| quoted.tuple());
+        let hosts = |left: Tuple| arrival.routes.host_has(&left.reversed());
+        if arrival.realm == Realm::Outside && quoted.is_some_and(hosts) {
+            return Ok(Verdict::Local);
+        }
         let session = quoted.and_then(|left| self.session_of(arrival, &left));
         let Some((session, direction)) = session else {
             return self.error_for_nobody(arrival, packet, quoted);

@@ -167,7 +167,7 @@ impl Engine {
         may_open(packet)?;
         check_ttl(packet)?;
         let outside = self.policy.outside(port).ok_or(DropReason::NoRoute)?;
-        let (place, endpoint) = self.place(outside, arrival, &tuple)?;
+        let (place, endpoint) = self.place(outside, arrival, &tuple, tuple.destination)?;
         let reply = Tuple::new(tuple.protocol, tuple.destination, endpoint);
         let route = arrival.route(endpoint.addr, tuple.destination.addr);
         let way = self.hop_at(Realm::Outside, route);
@@ -187,25 +187,29 @@ impl Engine {
     }
 
     /// Which mapping a flow from inside is to belong to, and its outside endpoint; the port of a new one
-    /// is drawn when it is taken.
+    /// is drawn when it is taken. Where the host has the answers of `answerer`, it is another one.
     pub(crate) fn place(
         &self,
         outside: &Outside,
         arrival: &Arrival<'_>,
         tuple: &Tuple,
+        answerer: Endpoint,
     ) -> Result<(Place, Endpoint), Refusal> {
         if outside.away {
             return Err(self.out_of_resources(DropReason::NoOutsideAddress));
         }
         let (protocol, inside, remote) = (tuple.protocol, tuple.source, tuple.destination);
-        let book = self.sessions.book(&self.policy);
-        let head = self.sessions.mappings.of_inside(book, &outside.pool, protocol, inside, remote);
+        let routes = arrival.routes;
+        let usable = |endpoint| !routes.host_has(&Tuple::new(protocol, answerer, endpoint));
+        let (book, pool) = (self.sessions.book(&self.policy), &outside.pool);
+        let mappings = &self.sessions.mappings;
+        let head = mappings.of_inside(book, pool, protocol, inside, remote, usable);
         if let Some(head) = head
             && let Some(first) = self.sessions.table.session(head)
         {
             return Ok((Place::Mapping, first.reply.destination));
         }
-        let address = self.sessions.address_for(arrival.now, &outside.pool, tuple);
+        let address = self.sessions.address_for(arrival.now, routes, pool, tuple);
         let address = address.map_err(|reason| self.out_of_resources(reason))?;
         Ok((Place::New, Endpoint::new(address, 0)))
     }

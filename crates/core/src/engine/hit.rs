@@ -51,6 +51,9 @@ impl Engine {
                 Kind::Plain => None,
             };
         }
+        if Kind::of(&session) == Kind::Mapped && arrival.routes.host_has(&session.reply) {
+            return self.give_way(arrival, slot, direction);
+        }
         if life == Life::Kept && direction == Direction::Ingress && !self.admits(&session) {
             return Some(Err(DropReason::Filtered));
         }
@@ -76,6 +79,22 @@ impl Engine {
         };
         let (slot, session) = self.reopened(arrival.now, packet, slot, session);
         Some(self.carry(arrival, packet, (slot, session, direction), hop))
+    }
+
+    /// The host has what arrives as a session's answers: they are the host's from here on, and the inside
+    /// host's next packet begins another session, with an endpoint that the host does not use.
+    fn give_way(
+        &mut self,
+        arrival: &Arrival<'_>,
+        slot: Slot,
+        direction: Direction,
+    ) -> Option<Judged> {
+        if direction == Direction::Ingress {
+            return Some(Ok(Verdict::Local));
+        }
+        let (sessions, mut scope) = self.sessions(arrival.now);
+        sessions.remove(&mut scope, slot, EndReason::HostHasIt);
+        None
     }
 
     /// Notes on a session's record that a packet goes on to a next hop.

@@ -34,6 +34,9 @@ impl Engine {
                 None => Err(DropReason::NoRoute.into()),
             };
         };
+        if arrival.routes.host_has(&tuple) {
+            return Ok(Decision::LOCAL);
+        }
         let book = self.sessions.book(&self.policy);
         let head = self.sessions.mappings.of_outside(book, tuple.protocol, tuple.destination);
         let Some(head) = head.filter(|_| is_answerable(packet)) else {

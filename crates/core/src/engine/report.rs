@@ -75,7 +75,8 @@ impl Engine {
         if let Some(inside) = self.policy.inside(port) {
             return Some((Realm::Inside, inside.address?));
         }
-        let outside = self.policy.outside(port)?;
+        // While an outside is away, nothing answers for its addresses.
+        let outside = self.policy.outside(port).filter(|outside| !outside.away)?;
         let named = IpAddr::V4(about.destination());
         let address = if self.policy.shares(port, named) {
             named

@@ -164,7 +164,7 @@ impl Engine {
         session: Session,
     ) -> Option<Session> {
         let activity = self.sessions.table.activity(slot).unwrap_or_default();
-        let mut session = self.judge(now, slot, session, &activity)?;
+        let mut session = self.judge(now, routes, slot, session, &activity)?;
         let idle = last_seen(&session, &activity) + ACTIVE < now;
         for direction in Direction::ALL {
             session.next_hops[direction] =
@@ -179,6 +179,7 @@ impl Engine {
     fn judge(
         &mut self,
         now: Instant,
+        routes: &dyn Routes,
         slot: Slot,
         mut session: Session,
         activity: &Activity,
@@ -207,7 +208,7 @@ impl Engine {
                 }
                 Some(session)
             }
-            Fate::Move => sessions.relocate(&mut scope, slot, session),
+            Fate::Move => sessions.relocate(&mut scope, routes, slot, session),
         };
         if alive.is_some() && timeouts {
             sessions.arm(&scope, slot, &session, activity);

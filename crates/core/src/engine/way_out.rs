@@ -105,6 +105,9 @@ impl Engine {
         let Route::Unicast(hop) = routes.route(&query) else { return None };
         // What a router says about itself goes to hosts that it serves, on either side.
         self.policy.realm(hop.port)?;
+        if self.policy.outside(hop.port).is_some_and(|outside| outside.away) {
+            return None;
+        }
         match hop.state {
             NextHopState::Ready => {
                 Some(Transmit::Forward(Egress { next_hop: hop.id, port: hop.port }))

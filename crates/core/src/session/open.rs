@@ -14,13 +14,16 @@ use crate::limits::Limit;
 use crate::mapping::Book;
 use crate::pool::{Pool, Pooling};
 use crate::ports::{PortSpace, Release, Wish};
-use crate::routes::PortId;
+use crate::routes::{PortId, Routes};
 use crate::tcp::State;
 use crate::time::Instant;
 use crate::verdict::DropReason;
 
 /// Addresses of a pool that are tried for one mapping, when any may be used.
 const POOL_TRIES: usize = 8;
+
+/// Ports that are tried for one mapping, where the host has the answers of its remote at others.
+const HOST_TRIES: usize = 16;
 
 /// One in so many records at most is of a session without a mapping.
 const PLAIN_SHARE: usize = 2;
@@ -58,6 +61,7 @@ impl Sessions {
     pub(crate) fn open(
         &mut self,
         scope: &mut Scope<'_>,
+        routes: &dyn Routes,
         opening: &Opening,
     ) -> Result<(Slot, Session), DropReason> {
         if opening.place == Place::Apart {
@@ -85,7 +89,7 @@ impl Sessions {
                 self.take_again(reply.protocol, endpoint).map(|()| endpoint)
             }
             (Place::New | Place::Apart, None) => {
-                self.take_endpoint(scope, &original, reply.destination.addr)
+                self.take_endpoint(scope, routes, inside.port, &reply)
             }
         };
         reply.destination = taken.inspect_err(|_| {
@@ -143,20 +147,40 @@ impl Sessions {
         Some(slot)
     }
 
-    /// Takes the outside endpoint of a new mapping, at an address.
+    /// Takes the outside endpoint of a new mapping, at the address that answers are to arrive at.
     pub(super) fn take_endpoint(
         &mut self,
         scope: &mut Scope<'_>,
-        original: &Tuple,
-        address: IpAddr,
+        routes: &dyn Routes,
+        inside: u16,
+        reply: &Tuple,
     ) -> Result<Endpoint, DropReason> {
-        let Some(space) = space_of(original.protocol) else {
-            return Ok(Endpoint::new(address, 0));
-        };
+        let Some(space) = space_of(reply.protocol) else { return Ok(reply.destination) };
+        let address = reply.destination.addr;
         let pool = scope.policy.pool_of(address).ok_or(DropReason::NoOutsideAddress)?;
-        let wish = wish(pool, space, original.source.port);
-        let port = self.take_port(scope, address, space, wish)?;
-        Ok(Endpoint::new(address, port))
+        let wish = wish(pool, space, inside);
+        // Ports that are free, but not for this remote.
+        let mut aside = [0; HOST_TRIES];
+        let mut count = 0;
+        let taken = loop {
+            let port = match self.take_port(scope, address, space, wish) {
+                Ok(port) => port,
+                Err(reason) => break Err(reason),
+            };
+            let endpoint = Endpoint::new(address, port);
+            if !routes.host_has(&Tuple { destination: endpoint, ..*reply }) {
+                break Ok(endpoint);
+            }
+            aside[count] = port;
+            count += 1;
+            if count == aside.len() {
+                break Err(DropReason::PortsExhausted);
+            }
+        };
+        for port in &aside[..count] {
+            self.ports.release(scope.now, address, space, *port, Release::Unused);
+        }
+        taken
     }
 
     /// Takes the endpoint of a mapping whose last session had to make room just now.
@@ -191,6 +215,7 @@ impl Sessions {
     pub(crate) fn address_for(
         &self,
         now: Instant,
+        routes: &dyn Routes,
         pool: &Pool,
         tuple: &Tuple,
     ) -> Result<IpAddr, DropReason> {
@@ -205,11 +230,14 @@ impl Sessions {
         };
         let mut candidates = (start..start + tries).map(|i| addresses[i % addresses.len()]);
         let Some(space) = space_of(protocol) else {
-            let free = |address: &IpAddr| {
-                let reply = Tuple::new(protocol, remote, Endpoint::new(*address, 0));
-                self.table.lookup(&reply).is_none()
-            };
-            return candidates.find(free).ok_or(DropReason::RemoteTaken);
+            let reply = |address: &IpAddr| Tuple::new(protocol, remote, Endpoint::new(*address, 0));
+            let hosts = |address: &IpAddr| routes.host_has(&reply(address));
+            let free =
+                |address: &IpAddr| self.table.lookup(&reply(address)).is_none() && !hosts(address);
+            return candidates.clone().find(free).ok_or_else(|| {
+                let hosts = candidates.any(|address| hosts(&address));
+                if hosts { DropReason::RemoteOfHost } else { DropReason::RemoteTaken }
+            });
         };
         if tries == 1 {
             return Ok(addresses[start]);

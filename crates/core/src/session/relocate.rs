@@ -1,13 +1,14 @@
 //! A session gets another outside endpoint, because the address of its own is not ours any more.
 
 use masq_flow::{Direction, NextHopId, PerDirection, Session, Slot};
-use masq_wire::Tuple;
+use masq_wire::{Endpoint, Tuple};
 
 use super::{Scope, Sessions, arrival_port, space_of};
 use crate::event::{EndReason, Event};
 use crate::limits::Usage;
 use crate::mapping::Book;
 use crate::ports::Release;
+use crate::routes::Routes;
 
 impl Sessions {
     /// Takes a session out of its mapping.
@@ -33,11 +34,12 @@ impl Sessions {
     pub(crate) fn relocate(
         &mut self,
         scope: &mut Scope<'_>,
+        routes: &dyn Routes,
         slot: Slot,
         session: Session,
     ) -> Option<Session> {
         self.leave(scope, slot, &session);
-        let moved = self.new_place(scope, slot, &session);
+        let moved = self.new_place(scope, routes, slot, &session);
         if moved.is_none() {
             self.timers.disarm(slot);
             self.reclaim.remove(slot);
@@ -53,6 +55,7 @@ impl Sessions {
     fn new_place(
         &mut self,
         scope: &mut Scope<'_>,
+        routes: &dyn Routes,
         slot: Slot,
         session: &Session,
     ) -> Option<Session> {
@@ -60,14 +63,16 @@ impl Sessions {
         let port = arrival_port(session, Direction::Ingress);
         let outside = scope.policy.outside(port)?;
         let book = Book { table: &self.table, policy: scope.policy };
-        let head = self.mappings.of_inside(book, &outside.pool, protocol, inside, remote);
+        let usable = |endpoint| !routes.host_has(&Tuple::new(protocol, remote, endpoint));
+        let head = self.mappings.of_inside(book, &outside.pool, protocol, inside, remote, usable);
         let endpoint = match head.and_then(|head| self.table.session(head)) {
             Some(first) => first.reply.destination,
             None if outside.away => return None,
             None => {
                 let original = &session.original;
-                let address = self.address_for(scope.now, &outside.pool, original).ok()?;
-                self.take_endpoint(scope, original, address).ok()?
+                let address = self.address_for(scope.now, routes, &outside.pool, original).ok()?;
+                let reply = Tuple::new(protocol, remote, Endpoint::new(address, 0));
+                self.take_endpoint(scope, routes, inside.port, &reply).ok()?
             }
         };
         let moved = Session {

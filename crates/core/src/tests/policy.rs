@@ -79,6 +79,16 @@ fn sessions_wait_for_an_outside_that_is_away_and_go_on_with_the_address_they_had
 }
 
 #[test]
+fn nothing_answers_for_an_outside_that_is_away() {
+    let mut net = Net::new();
+    let syn = make::tcp(s1(80), x(7000), Flags::SYN, 1, 0, b"");
+    net.send_in(&syn).dropped(DropReason::InboundSyn);
+    net.apply(|policy| policy.outsides[0].away = true);
+    net.wait(10);
+    net.send_in(&make::with_ttl(&syn, 1)).nothing();
+}
+
+#[test]
 fn a_policy_that_changes_nothing_of_a_session_leaves_it_alone() {
     let mut net = Net::new();
     let mut connection = Connection::open(&mut net, c1(6000), s1(80));

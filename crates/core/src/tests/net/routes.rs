@@ -4,6 +4,8 @@ use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
+use masq_wire::{Endpoint, Protocol, Tuple};
+
 use super::{GATEWAY, INSIDE, LAN, OUTSIDE};
 use crate::{NextHop, NextHopId, NextHopState, Policy, Route, RouteQuery, Routes};
 
@@ -16,6 +18,7 @@ pub(in crate::tests) struct Table {
     special: BTreeMap<IpAddr, Route>,
     states: BTreeMap<NextHopId, NextHopState>,
     asked: Cell<usize>,
+    host: BTreeSet<Tuple>,
 }
 
 impl Table {
@@ -32,6 +35,7 @@ impl Table {
             special: BTreeMap::new(),
             states: BTreeMap::new(),
             asked: Cell::new(0),
+            host: BTreeSet::new(),
         }
     }
 
@@ -47,6 +51,16 @@ impl Table {
     /// How often it was asked since this was called last.
     pub(in crate::tests) const fn asked(&self) -> usize {
         self.asked.replace(0)
+    }
+
+    /// The gateway's own host begins a flow of a protocol.
+    pub(in crate::tests) fn host_sends(
+        &mut self,
+        protocol: Protocol,
+        from: Endpoint,
+        to: Endpoint,
+    ) {
+        self.host.insert(Tuple::new(protocol, to, from));
     }
 
     /// Takes a destination's own route away.
@@ -85,6 +99,10 @@ impl Routes for Table {
             true => Route::Unicast(self.next_hop(Self::neighbour(destination))),
             false => Route::Unicast(self.next_hop(Self::ROUTER)),
         }
+    }
+
+    fn host_has(&self, arriving: &Tuple) -> bool {
+        self.host.contains(arriving)
     }
 
     fn next_hop_state(&self, id: NextHopId) -> NextHopState {
