@@ -95,10 +95,4 @@ pub trait Routes {
 
     /// Returns what is known of a next hop.
     fn next_hop_state(&self, id: NextHopId) -> NextHopState;
-
-    /// Whether the gateway's own host has a flow whose answers arrive with this tuple.
-    fn host_has(&self, arriving: &Tuple) -> bool {
-        let _ = arriving;
-        false
-    }
 }
