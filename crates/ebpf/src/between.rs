@@ -23,12 +23,25 @@ use crate::maps;
 use crate::parse::{Header, Kind, Packet};
 use crate::skb::Skb;
 
-/// The inside interface that leads to a packet's destination, if it comes from an inside host.
+/// The inside interface that leads to a packet's destination, if an inside host sends it to another.
 #[inline(always)]
 pub(crate) fn interface_to(skb: Skb<'_>, packet: &Packet) -> Option<u32> {
     let to = maps::inside_of(packet.key.destination)?;
-    let belongs = maps::inside_of(packet.key.source)? == skb.ifindex();
-    (belongs && packet.kind != Kind::Unreadable).then_some(to)
+    // The gateway's own addresses are in these networks, too.
+    let hosts = is_a_host(packet.key.destination) && comes_from_inside(skb, packet);
+    (hosts && packet.kind != Kind::Unreadable).then_some(to)
+}
+
+/// Whether a packet's source belongs where it arrived.
+#[inline(always)]
+fn comes_from_inside(skb: Skb<'_>, packet: &Packet) -> bool {
+    maps::inside_of(packet.key.source) == Some(skb.ifindex()) && is_a_host(packet.key.source)
+}
+
+/// Whether an inside address is neither the gateway's nor everybody's.
+#[inline(always)]
+fn is_a_host(address: u32) -> bool {
+    maps::address(address).is_empty()
 }
 
 /// Sends a packet on to an inside interface; none if it cannot go as it is.
@@ -66,7 +79,7 @@ pub(crate) fn forward(skb: Skb<'_>, start: usize, packet: &Packet, to: u32) -> O
 /// not serve; none otherwise.
 #[inline(always)]
 pub(crate) fn leave(skb: Skb<'_>, packet: &Packet) -> Option<i32> {
-    if maps::inside_of(packet.key.source)? != skb.ifindex() {
+    if !comes_from_inside(skb, packet) {
         return None;
     }
     // SAFETY: the structure is plain numbers, for which zeros are values.

@@ -63,6 +63,10 @@ fn fragments_and_errors_never_need_the_engine() {
         for fragment in make::fragments(&datagram, 1500) {
             assert_eq!(rig.arrive(lan, &fragment).became, Forwarded);
         }
+        let to_gateway = make::udp(at("192.168.2.7:5000"), at("192.168.1.1:53"), &[7; 3000]);
+        for fragment in make::fragments(&to_gateway, 1500) {
+            assert_eq!(rig.arrive(other, &fragment).became, Passed, "the gateway's own address");
+        }
         let why = Report::unreachable(unreachable::PORT);
         let [from, to] = [[192, 168, 2, 7], [192, 168, 1, 3]].map(std::net::Ipv4Addr::from);
         let error = make::icmp_error(from, to, why, &ask());
@@ -74,6 +78,7 @@ fn fragments_and_errors_never_need_the_engine() {
 fn what_cannot_be_sent_on_as_it_is_is_the_engines_or_ends() {
     in_network(|| {
         let (mut rig, lan, _) = two_insides();
+        let as_the_gateway = make::udp(at("192.168.1.1:5000"), at("192.168.2.7:53"), b"as if here");
         let long = make::udp(at("192.168.1.3:5000"), at("192.168.2.7:53"), &[7; 1600]);
         let spoofed = make::udp(at("192.168.2.9:5000"), at("192.168.2.7:53"), b"as if from there");
         let mut corrupt = ask();
@@ -83,6 +88,7 @@ fn what_cannot_be_sent_on_as_it_is_is_the_engines_or_ends() {
             ("with options", make::with_options(&ask(), &[7, 7, 4, 0, 0, 0, 0, 0])),
             ("longer than the way takes", long),
             ("from a network that is elsewhere", spoofed),
+            ("from an address of the gateway", as_the_gateway),
             ("with a wrong checksum", corrupt),
         ];
         for (what, packet) in &cases {

@@ -116,6 +116,8 @@ impl<'a> Pair<'a> {
 pub(crate) fn insides_lose_nothing_at_speed() -> Scenario {
     Scenario::new(Topology::new().with_guest(), |lab, gateway| {
         pings(lab.workstation(), lab.server.address(), &[]).expect("the outside is there");
+        // Who waits for a neighbour's address waits in a bounded queue.
+        pings(lab.workstation(), lab.guest().address(), &[]).expect("the guest is there");
         faster_than_any_bound(lab.workstation(), lab.guest())?;
         if let Some(daemon) = gateway.daemon_mut() {
             daemon.kill()?;
