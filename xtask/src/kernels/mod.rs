@@ -42,7 +42,7 @@ or so for each.
   --small   the few tests that `.ci/run` runs, in five minutes
   --list    say which tests would be run
 
-The results of each test are printed as it ends; what a failed one has printed is in target/kernels/VERSION.log.";
+The results of each test are printed as it ends; what a failed one has printed is in target/kernels/VERSION-tests.log.";
 
 /// What this takes beyond what building and testing take.
 const TOOLS: &[Tool] = &[
