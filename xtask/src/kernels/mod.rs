@@ -42,7 +42,7 @@ or so for each.
   --small   the few tests that `.ci/run` runs, in five minutes
   --list    say which tests would be run
 
-The results of each test are printed as it ends; what a failed one has printed is in target/kernels/VERSION.log.";
+The results of each test are printed as it ends; what a failed one has printed is in target/kernels/VERSION-tests.log.";
 
 /// What this takes beyond what building and testing take.
 const TOOLS: &[Tool] = &[
@@ -66,7 +66,8 @@ const SMALL: &[&str] = &[
     "scenarios::masq_on_tc::ping_is_answered",
     "scenarios::masq_on_tc::udp_is_echoed",
     "scenarios::daemon::a_crash_fails_closed_and_restarting_costs_no_connection",
-    "scenarios::detach::detaching_leaves_nothing_of_the_fast_path_on_tc",
+    "scenarios::daemon::detaching_removes_every_trace",
+    "scenarios::links::an_inside_on_a_vlan_is_served",
     "scenarios::fast::a_connection_goes_on_while_the_daemon_is_dead",
 ];
 
