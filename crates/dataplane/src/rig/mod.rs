@@ -32,6 +32,7 @@ use masq_flow::owned::{Owned, Shared};
 use masq_flow::punt::PuntReason;
 use masq_flow::{Layout, Memory, NextHop, NextHopState, Record, Region};
 use masq_wire::Protocol;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use zerocopy::{FromBytes, IntoBytes, transmute};
 
 pub use self::outcome::{Became, Context, Outcome, Ran};
@@ -140,11 +141,17 @@ impl Rig {
 
     /// Has a worker at the punt port, or none: its socket is gone then, as when it ends.
     pub fn set_worker(&mut self, there: bool) {
-        use rustix::net::{AddressFamily, SocketType, socket};
-        self.worker = there.then(|| socket(AddressFamily::XDP, SocketType::RAW, None).unwrap());
-        if let Some(socket) = &self.worker {
-            let mut sockets = XskMap::try_from(self.ebpf.map_mut(maps::XSKS).unwrap()).unwrap();
+        let mut sockets = XskMap::try_from(self.ebpf.map_mut(maps::XSKS).unwrap()).unwrap();
+        if there {
+            let socket =
+                socket_with(AddressFamily::XDP, SocketType::RAW, SocketFlags::CLOEXEC, None);
+            let socket = self.worker.insert(socket.unwrap());
             sockets.set(0, socket.as_raw_fd(), 0).unwrap();
+        } else {
+            // The kernel does so when the socket is closed, which a program that another test starts in
+            // this moment may put off.
+            sockets.unset(0).unwrap();
+            self.worker = None;
         }
     }
 
