@@ -62,7 +62,9 @@ pub(crate) fn note(skb: Skb<'_>, start: usize, header: &Header, packet: &Packet)
             maps::owns_port(protocol, port) || Shared::of(Protocol(protocol)).is_none()
         }
         // A reply answers somebody else's request.
-        Kind::Fragment | Kind::IcmpError | Kind::IcmpOther | Kind::Reply | Kind::Unreadable => false,
+        Kind::Fragment | Kind::IcmpError | Kind::IcmpOther | Kind::Reply | Kind::Unreadable => {
+            false
+        }
     };
     if !ours || is_reset(skb, start, packet) {
         return;

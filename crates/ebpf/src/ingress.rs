@@ -330,12 +330,8 @@ fn is_about_the_host(
     skb.pull(start as u32 + parse::LOOKED_AT_IN_ERROR);
     let Some(quoted) = parse::quoted(skb, start, error) else { return false };
     let Key4 { source, destination, ports, protocol } = quoted.key;
-    let answer = Key4 {
-        source: destination,
-        destination: source,
-        ports: ports.rotate_left(16),
-        protocol,
-    };
+    let answer =
+        Key4 { source: destination, destination: source, ports: ports.rotate_left(16), protocol };
     if is_for_the_host(header, &answer) {
         return true;
     }

@@ -12,10 +12,10 @@
 
 use aya_ebpf::bindings::xdp_action::XDP_DROP;
 use aya_ebpf::programs::XdpContext;
-use masq_flow::{Header, Ticket};
 use masq_flow::index::Hit;
 use masq_flow::maps::{EarlyDrop, Settings};
 use masq_flow::punt::{PuntFlags, PuntHeader, PuntReason};
+use masq_flow::{Header, Ticket};
 use masq_wire::ethernet::{self, ETHERTYPE_IPV4, HEADER_LEN, MacAddr};
 
 use crate::bytes::Bytes as _;

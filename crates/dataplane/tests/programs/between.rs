@@ -68,7 +68,7 @@ fn fragments_and_errors_never_need_the_engine() {
             assert_eq!(rig.arrive(other, &fragment).became, Passed, "the gateway's own address");
         }
         let why = Report::unreachable(unreachable::PORT);
-        let [from, to] = [[192, 168, 2, 7], [192, 168, 1, 3]].map(std::net::Ipv4Addr::from);
+        let [from, to] = [[192, 168, 2, 7], [192, 168, 1, 3]].map(core::net::Ipv4Addr::from);
         let error = make::icmp_error(from, to, why, &ask());
         assert_eq!(rig.arrive(other, &error).became, Forwarded);
     });
