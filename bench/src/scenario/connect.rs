@@ -58,7 +58,8 @@ const CLIENTS: usize = 4;
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// One host stands for many.
-const LIMITS: &str = "[limits]\nsessions-per-host = 1048576\nmappings-per-host = 65536\n";
+const LIMITS: &str = "[limits]\nsessions-per-host = 1048576\nmappings-per-host = 65536\n\
+    first-packets-per-second = 0\n";
 
 /// Connections that ended stay in a gateway's table for minutes: room for those of all rounds.
 const SESSIONS: u32 = 1 << 20;

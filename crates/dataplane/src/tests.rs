@@ -244,6 +244,8 @@ fn programs_on(name: &str) -> Vec<String> {
         programs.extend(
             filters.split_whitespace().filter(|word| word.starts_with("masq_")).map(str::to_owned),
         );
+        // tc names the program of a filter twice.
+        programs.dedup();
     }
     programs
 }
