@@ -123,9 +123,13 @@ impl Owned {
 
 /// The word of a number's bit.
 #[inline(always)]
-const fn place(row: usize, number: u16) -> usize {
-    // The mask is for the eBPF verifier, which wants to see the bound at the access.
-    (row * ROW + number as usize / 64) & (ROWS * ROW - 1)
+fn place(row: usize, number: u16) -> usize {
+    let place = row * ROW + usize::from(number) / 64;
+    // The verifier wants to see the bound, and that of a number whose bytes were swapped is lost on kernels
+    // before 6.18. The compiler knows it, and would leave the mask out.
+    #[cfg(target_arch = "bpf")]
+    let place = core::hint::black_box(place);
+    place & (ROWS * ROW - 1)
 }
 
 #[cfg(not(target_arch = "bpf"))]
