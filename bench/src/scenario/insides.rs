@@ -1,8 +1,7 @@
 //! 60-byte UDP between two inside networks, which nobody translates: as many packets as one processor carries.
 //!
 //! The same lab, but the receiver is inside as well, and the gateway's outside is an interface on which
-//! nothing happens. Whoever carries the packets, the counters say so; where it is not the fast path that was
-//! asked for, the row says that too.
+//! nothing happens. The counters show that it is the fast path that was asked for.
 
 use core::time::Duration;
 
@@ -33,13 +32,13 @@ impl Scenario for Insides {
         let flows = if bench.options.quick { 256 } else { 4096 };
         let lasting = bench.lasting(Duration::from_secs(1));
         let plan = Plan::new(flows);
-        let setup = Setup { between_insides: true, ..plan.setup };
+        // What is not translated gets half of a table at most.
+        let sessions = 4 * plan.setup.sessions;
+        let setup = Setup { between_insides: true, sessions, ..plan.setup };
         let mut rigs = Rig::all(bench, &SUBJECTS, &Plan { setup, ..plan })?;
         for rig in &mut rigs {
             rig.establish(flows)?;
-            if let Err(error) = rig.answer(flows) {
-                bench.note(format!("{}: {error}", self.id()));
-            }
+            rig.answer(flows)?;
         }
         for _ in bench.rounds() {
             for rig in &mut rigs {
@@ -51,11 +50,8 @@ impl Scenario for Insides {
                     "the kernel forwarded {kernel} packets for {}",
                     rig.subject.title()
                 );
-                let carried = rig.gateway.check(&measured.proof, measured.received);
-                let mut sample = measured.sample();
-                if let Err(error) = carried {
-                    sample = sample.note(error.to_string());
-                }
+                rig.gateway.check(&measured.proof, measured.received)?;
+                let sample = measured.sample();
                 let title = format!("60-byte UDP, {} flows", grouped(flows));
                 let direction = Direction::Across;
                 let series = Series::new(self.id(), title, "packets/s", direction, rig.subject);

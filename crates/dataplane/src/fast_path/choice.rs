@@ -56,7 +56,7 @@ pub enum Why {
     },
     /// The kernel does not say what the interface can do with XDP.
     Unknown,
-    /// No interface on the other side takes redirects, so XDP would look at packets in vain.
+    /// No other interface that packets go to from there takes redirects, so XDP would look at packets in vain.
     Nowhere,
     /// The interface does not take redirects.
     NoRedirects {
@@ -119,7 +119,7 @@ impl fmt::Display for Sentence<'_> {
                 write!(f, "this kernel does not say whether {interface} takes redirects")
             }
             Why::Nowhere => {
-                write!(f, "no interface on the other side of {interface} takes redirects")
+                write!(f, "no other interface takes redirects of what arrives on {interface}")
             }
             Why::NoRedirects { veth: true } => {
                 write!(f, "the other end of {interface} has neither an XDP program nor GRO")

@@ -140,7 +140,10 @@ impl Verdicts {
         let leaving = facts.iter().map(|(index, facts)| (*index, facts.leaving()));
         let mut verdicts = Self { arriving: arriving.collect(), leaving: leaving.collect() };
         for port in ports {
-            let across = |other: &&Served<'_>| other.side != port.side;
+            // Nothing is carried from one outside to another.
+            let across = |other: &&Served<'_>| {
+                other.index != port.index && [port.side, other.side] != [Realm::Outside; 2]
+            };
             // A driver that takes redirects only while it has a program may do so soon.
             let may_take = |other: &Served<'_>| {
                 let leaving = verdicts.leaving.get(&other.index);

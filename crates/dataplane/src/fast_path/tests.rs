@@ -366,11 +366,18 @@ fn a_card_whose_packets_all_leave_by_something_else_gets_no_program() {
     assert_eq!(
         chosen(&card(XdpFeatures::ALL), &line),
         [
-            "eth1 → eth1: TC, because no interface on the other side of eth1 takes redirects",
+            "eth1 → eth1: TC, because no other interface takes redirects of what arrives on eth1",
             "eth1 → ppp0: TC, because packets of ppp0 have no Ethernet header",
             "ppp0 → eth1: TC, because packets of ppp0 have no Ethernet header",
         ]
     );
+    let inside = Served { index: 3, name: "eth2", side: Realm::Inside };
+    let facts = [(1, card(XdpFeatures::ALL)), (2, line), (3, card(XdpFeatures::ALL))].into();
+    let ports = [ports[0], ports[1], inside];
+    let verdicts = Verdicts::forecast(FastPath::Auto, &facts, &ports);
+    let ways = verdicts.ways(FastPath::Auto, &ports);
+    let between = ways.iter().find(|way| way.from == "eth1" && way.to == "eth2").unwrap();
+    assert_eq!(between.carrier, Carrier::Xdp, "but from one inside to another it is of use");
     let both = chosen(&card(XdpFeatures::ALL), &card(XdpFeatures::ALL));
     assert_eq!(both, ["eth1 → eth1: XDP", "eth1 → ppp0: XDP", "ppp0 → eth1: XDP"]);
 }
