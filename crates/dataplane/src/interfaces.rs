@@ -26,6 +26,7 @@ use crate::control::{Chain, Control, PortStatus};
 use crate::options::{Port, Surroundings};
 use crate::punt::PACKET_MAX;
 use crate::routes::Link;
+use crate::sys;
 
 /// An interface with our programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +143,7 @@ impl Control {
         });
         if let Err(error) = done {
             if fresh {
-                self.forget(index);
+                self.take_off(index);
             }
             return Err(error);
         }
@@ -199,8 +200,15 @@ impl Control {
         let hooks = if attached.is_outside() { &Hook::ALL[..] } else { &[Hook::Ingress] };
         let done = hooks.iter().try_for_each(|hook| self.attach_one(*hook, index, name));
         let entered = self.programs.set_interface(index, Some(&attached.interface));
-        if let Err(error) = done.and(entered) {
-            tracing::error!(error = %Chain(&error), "an interface cannot be closed");
+        match done.and(entered) {
+            Ok(()) => {}
+            // What was there before is there still, and the flag is set.
+            Err(error @ AttachError::Renamed { .. }) => {
+                tracing::debug!(%error, "news of it will follow");
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "an interface cannot be closed");
+            }
         }
         self.attached.insert(index, attached);
     }
@@ -256,13 +264,16 @@ impl Control {
         let before = self.attached.remove(&index);
         tracing::info!(interface = before.map(|before| before.name), "detached");
         self.carriers.let_go(index, name.as_deref(), &mut self.programs, &mut self.state);
+        self.take_off(index);
+    }
+
+    /// Removes the programs from both hooks, and all notes of the interface.
+    fn take_off(&mut self, index: u32) {
+        // What it was called when we heard of it may be another's name by now.
+        let name = sys::interface_name(index);
         for hook in Hook::ALL {
             self.programs.detach(hook, index, name.as_deref());
         }
-        self.forget(index);
-    }
-
-    fn forget(&mut self, index: u32) {
         if let Err(error) = self.programs.set_interface(index, None) {
             tracing::warn!(%error, "cannot forget an interface");
         }
