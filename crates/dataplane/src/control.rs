@@ -142,7 +142,7 @@ impl Control {
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
         let mut reread = None;
-        let (mut poll_sockets, mut sweep) = (clock::now(), clock::now());
+        let (mut poll_sockets, mut sweep) = (clock::now(), clock::now() + SWEEP_INTERVAL);
         loop {
             let now = clock::now();
             if reread.is_some_and(|due| due <= now) {

@@ -60,8 +60,20 @@ impl HostFlows {
             Ok(hints) => {
                 self.table.header().set_host_flows(!hints.is_empty());
                 self.owned[0].set_hints(hints);
+                self.hint_again();
             }
             Err(error) => tracing::warn!(%error, "the host's flows cannot be read"),
+        }
+    }
+
+    /// Gives hints of what was noted while the others were looked at: a program notes first and hints then.
+    fn hint_again(&self) {
+        for key in self.map.keys().flatten() {
+            match hint(&zerocopy::transmute!(key)) {
+                Hint::Port(shared, port) => self.owned[0].hint_port(shared, port),
+                Hint::Protocol(protocol) => self.owned[0].hint_protocol(protocol),
+            }
+            self.table.header().set_host_flows(true);
         }
     }
 
